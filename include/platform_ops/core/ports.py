@@ -1,0 +1,196 @@
+"""The ports: what the controller, the tasks and `ops` ask of the world. Adapters implement them.
+
+All methods are coroutines and raise the errors of `core.errors`: `Unavailable` and `Conflict` when trying
+again may help, `Refused`, `NotFound`, `NotApproved`, `StaleHolder` when it does not. Times are aware UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+from .release import Colour, Target, Weights
+
+Manifest = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ColourStatus:
+    """The Deployment of one colour, as the cluster shows it now."""
+
+    exists: bool
+    digest: str | None = None
+    """`sha256:…` of the image of its pod template."""
+    desired: int = 0
+    ready: int = 0
+    """Ready pods *of the current template* that the colour's Service routes to."""
+    failing: tuple[str, ...] = ()
+    """What is wrong with its pods, in words: `CrashLoopBackOff: exit 1 (3 restarts)`, `ImagePullBackOff: …`."""
+    restarts: int = 0
+
+
+class Workloads(Protocol):
+    """Deployments and their companions of one environment (adapters.kubernetes)."""
+
+    async def apply(self, target: Target, manifests: Sequence[Manifest]) -> None:
+        """Server-side apply, idempotent. `Refused` with the API's own words when a manifest is invalid."""
+
+    async def status(self, target: Target, colour: Colour) -> ColourStatus: ...
+
+    async def scale(self, target: Target, colour: Colour, replicas: int) -> None: ...
+
+    async def remove(self, target: Target, colour: Colour) -> None:
+        """The colour's Deployment and pods go; done when nothing of it is left. Missing is fine."""
+
+    async def selected_colour(self, target: Target) -> Colour | None:
+        """What the Service `<service>` selects (people patch it in an emergency); None if it does not exist."""
+
+    async def select_colour(self, target: Target, colour: Colour) -> None: ...
+
+
+@dataclass(frozen=True)
+class Fence:
+    """Who acts: the rollout's fencing token. The router refuses a token older than the route has seen."""
+
+    rollout_id: str
+    token: int
+
+
+@dataclass(frozen=True)
+class RouteState:
+    """The route as stored. `token` is the highest fencing token that patched it (0: never)."""
+
+    weights: Weights
+    token: int
+
+
+class TrafficRouter(Protocol):
+    """Moves production traffic (adapters.traffic). The guard of rule 2 stands here.
+
+    `shift` reads the digests of both colours from the cluster and asks the ledger for each colour whose weight
+    would rise: `NotApproved` unless it is approved (or was, for going back) in that environment.
+    """
+
+    async def observe(self, target: Target) -> RouteState: ...
+
+    async def shift(self, target: Target, weights: Weights, fence: Fence) -> None:
+        """Patch the weights with a resourceVersion precondition. `StaleHolder` when `fence` is outrun."""
+
+
+@dataclass(frozen=True)
+class Point:
+    at: datetime
+    value: float
+
+
+class Metrics(Protocol):
+    """Prometheus (adapters.prometheus). An empty answer is an empty tuple: no data is not success."""
+
+    async def range(self, expression: str, start: datetime, end: datetime, step: timedelta) -> tuple[Point, ...]:
+        """The first series of a range query, NaN points left out, oldest first."""
+
+    async def instant(self, expression: str, at: datetime) -> float | None: ...
+
+
+@dataclass(frozen=True)
+class ProbeAnswer:
+    """One HTTP exchange seen from outside. `status` 0: no answer, `error` says why."""
+
+    status: int
+    latency: timedelta
+    colour: Colour | None = None
+    """Of the response header `x-platform-colour`."""
+    body: bytes = b""
+    error: str = ""
+
+
+class Probe(Protocol):
+    """Requests to a service through its gateway (adapters.probe). Never raises for a failed request."""
+
+    async def request(
+        self,
+        target: Target,
+        path: str,
+        *,
+        method: str = "GET",
+        colour: Colour | None = None,
+        headers: Mapping[str, str] = ...,
+        body: bytes = b"",
+        timeout: timedelta = ...,
+    ) -> ProbeAnswer:
+        """`colour` reaches that colour whatever the weights are (a preview); None takes the weighted way."""
+
+
+class SourceRepository(Protocol):
+    """The service's git repository (adapters.git)."""
+
+    async def head(self, service: str, branch: str) -> str: ...
+
+    async def version_at(self, service: str, commit: str) -> str:
+        """The version that the tree states (pyproject's project.version)."""
+
+    async def authors(self, service: str, commit: str, since: str | None) -> frozenset[str]:
+        """E-mail addresses of authors and committers in `since..commit`; only of `commit` when None."""
+
+    async def checkout(self, service: str, commit: str, into: Path) -> None: ...
+
+    async def bundle(self, service: str, commit: str, into: Path) -> None:
+        """A git bundle that holds `commit` and its history."""
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    digest: str
+    size: int
+    """Bytes of all blobs, compressed."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
+
+
+class Images(Protocol):
+    """Registry and builder (adapters.images)."""
+
+    async def find(self, service: str, tag: str) -> str | None:
+        """The digest behind a tag; None when there is no such tag."""
+
+    async def inspect(self, service: str, digest: str) -> ImageFacts:
+        """Manifest, config and all blobs are there and the manifest's digest is right, else `Refused`."""
+
+    async def build(self, service: str, source: Path, tag: str, labels: Mapping[str, str]) -> str:
+        """Build and push; returns the digest."""
+
+    def reference(self, service: str, digest: str) -> str:
+        """`registry/name@sha256:…` as a pod names it."""
+
+
+class Chat(Protocol):
+    """Where pages go first (adapters.slack)."""
+
+    async def find(self, channel: str, page_id: str) -> str | None:
+        """The message id of a page that already arrived: an answer lost on the way must not page twice."""
+
+    async def post(self, channel: str, page_id: str, text: str, blocks: Sequence[Mapping[str, Any]]) -> str:
+        """Returns the message id; the sender verifies it with `find`."""
+
+
+class ObjectStore(Protocol):
+    async def put(self, key: str, path: Path) -> None: ...
+
+    async def presigned_get(self, key: str, expires: timedelta) -> str: ...
+
+
+class Clock(Protocol):
+    """Injected so that nothing but the outermost layer asks for the time."""
+
+    def now(self) -> datetime: ...
+
+    async def sleep(self, duration: timedelta) -> None: ...
+
+
+class CrashPoints(Protocol):
+    """Named places between effects. Does nothing in production; tests inject one that dies (ADR-8)."""
+
+    def reach(self, label: str) -> None: ...
