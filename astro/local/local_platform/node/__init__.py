@@ -1,0 +1,1 @@
+"""The node of the local platform: a kubelet whose pods are processes."""
