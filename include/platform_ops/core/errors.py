@@ -1,17 +1,17 @@
 """The error tree. The code that fails knows whether another attempt helps; callers need only that.
 
-    OpsError
-    ├── PermanentError          no retry helps
-    │   ├── CatalogError        the catalog is wrong; every problem as `file:line: key: problem`
-    │   ├── NotFound            a named thing does not exist; the message lists what does
-    │   ├── GateClosed          a rule says no, with the reason
-    │   │   └── NotApproved     the ledger holds no valid approval for this digest here
-    │   ├── Held                a promotion is already running or on hold; the message names the holder
-    │   ├── StaleHolder         somebody with a newer fencing token acts for this rollout
-    │   └── Refused             the other side refused what we sent (a manifest, a message)
-    └── TemporaryError          trying again may help
-        ├── Unavailable         a system did not answer, or answered 5xx
-        └── Conflict            somebody changed the object meanwhile; read it again
+OpsError
+├── PermanentError          no retry helps
+│   ├── CatalogError        the catalog is wrong; every problem as `file:line: key: problem`
+│   ├── NotFound            a named thing does not exist; the message lists what does
+│   ├── GateClosed          a rule says no, with the reason
+│   │   └── NotApproved     the ledger holds no valid approval for this digest here
+│   ├── Held                a promotion is already running or on hold; the message names the holder
+│   ├── StaleHolder         somebody with a newer fencing token acts for this rollout
+│   └── Refused             the other side refused what we sent (a manifest, a message)
+└── TemporaryError          trying again may help
+    ├── Unavailable         a system did not answer, or answered 5xx
+    └── Conflict            somebody changed the object meanwhile; read it again
 """
 
 from __future__ import annotations

@@ -89,7 +89,9 @@ class Point:
 class Metrics(Protocol):
     """Prometheus (adapters.prometheus). An empty answer is an empty tuple: no data is not success."""
 
-    async def range(self, expression: str, start: datetime, end: datetime, step: timedelta) -> tuple[Point, ...]:
+    async def range(
+        self, expression: str, start: datetime, end: datetime, step: timedelta
+    ) -> tuple[Point, ...]:
         """The first series of a range query, NaN points left out, oldest first."""
 
     async def instant(self, expression: str, at: datetime) -> float | None: ...
@@ -194,3 +196,11 @@ class CrashPoints(Protocol):
     """Named places between effects. Does nothing in production; tests inject one that dies (ADR-8)."""
 
     def reach(self, label: str) -> None: ...
+
+
+class Approvals(Protocol):
+    """The guard's question (adapters.ledger.guard), asked by the router for a colour whose weight would rise."""
+
+    async def ensure_allowed(self, target: Target, digest: str) -> None:
+        """Returns when the ledger holds the approvals of `digest` in the target's environment, when it
+        needs none, or when the digest was served there before (going back never waits). Else `NotApproved`."""

@@ -1,0 +1,79 @@
+"""What the ledger keeps beside rollouts: promotions, gates and the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from .errors import GateClosed
+from .release import Release, release_name
+
+RUNNING = "running"
+OUTCOMES = ("promoted", "failed", "rolled_back", "refused")
+"""How a promotion can end. `promoted`: rolled out and verified, so the next environment may take the release."""
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """One run that brings a release into an environment."""
+
+    id: str
+    dag_id: str
+    run_id: str
+    service: str
+    environment: str
+    commit: str
+    version: str
+    digest: str | None
+    """None until development's build wrote it; never changed afterwards."""
+    requested_by: str
+    url: str
+    """Link to the run."""
+    started_at: datetime
+    outcome: str = RUNNING
+    ended_at: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        return release_name(self.version, self.commit)
+
+    @property
+    def release(self) -> Release:
+        """Raises GateClosed before the image was built."""
+        if self.digest is None:
+            raise GateClosed(f"{self.name} of {self.service} is not built yet: the task `build` comes first")
+        return Release(self.service, self.version, self.commit, self.digest)
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """One gate's outcome for a subject (a commit or a digest): `passed`, `failed` or `not_run`."""
+
+    service: str
+    subject: str
+    gate: str
+    outcome: str
+    detail: Mapping[str, Any]
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the journal. Of an act: `intent` before the effect, `done` or `failed` after it; else `note`."""
+
+    service: str
+    environment: str
+    at: datetime
+    actor: str
+    kind: str
+    what: str
+    """The act (`Shift`) or event (`Hold`, `Vote`)."""
+    why: str = ""
+    rollout_id: str | None = None
+    promotion_id: str | None = None
+    token: int | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    number: int = 0
+    """Its place in the journal, given by the ledger."""
