@@ -1,0 +1,1 @@
+"""The service catalog: one YAML file that says what is promoted where, and by whose approval."""

@@ -1,0 +1,224 @@
+"""Reads a catalog and reports everything that is wrong with it at once.
+
+A service that does not validate is checked against the rules between entries all the same, with its bad
+values left out: one run shows all there is to repair.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from platform_ops.core.errors import CatalogError
+
+from . import rules, source
+from .models import ENVIRONMENTS, Approvals, Catalog, Check, Environment, Environments, Person
+from .names import nearest, unknown
+from .schema import keys_at
+from .source import KeyPath, Problem, Source, dotted
+
+LAST_VALID = "catalog.last-valid.json"
+_APPROVALS: TypeAdapter[Approvals] = TypeAdapter(Approvals)
+_CHECKS: TypeAdapter[tuple[Check, ...]] = TypeAdapter(tuple[Check, ...])
+_ENVIRONMENT_MODELS: dict[str, type[Environment]] = {
+    name: field.annotation
+    for name, field in Environments.model_fields.items()
+    if field.annotation is not None
+}
+_IN_OUR_WORDS = {
+    "model_type": "must be a mapping of the keys in docs/reference/catalog.md",
+    "dict_type": "must be a mapping",
+    "tuple_type": "must be a list",
+    "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
+    "union_tag_not_found": "needs a kind: direct, blue_green_switch or gradual",
+}
+_SERVICE_NAME = re.compile(r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A catalog that can be worked with. `problems` is empty unless the file is broken and this is the copy."""
+
+    catalog: Catalog
+    problems: tuple[str, ...] = ()
+
+
+def load(path: Path) -> Catalog:
+    """The catalog of a file. CatalogError holds every problem as `file:line: key: problem`."""
+    return _checked(source.read(path), str(path))
+
+
+def load_text(text: str, file: str = "services.yaml") -> Catalog:
+    """As `load`, for a text that stands in no file."""
+    return _checked(source.parse(text, file), file)
+
+
+def load_last_valid(path: Path, state: Path | None) -> Loaded:
+    """The file's catalog, or the last one that was good, with the file's problems.
+
+    A good catalog replaces the copy in `state`. CatalogError when the file is broken and no copy exists.
+    """
+    copy_path = state / LAST_VALID if state is not None else None
+    try:
+        catalog = load(path)
+    except CatalogError as broken:
+        if copy_path is None or not copy_path.exists():
+            raise
+        return Loaded(Catalog.model_validate_json(copy_path.read_bytes()), broken.problems)
+    if copy_path is not None:
+        _keep(catalog, copy_path)
+    return Loaded(catalog)
+
+
+def canonical(catalog: Catalog) -> str:
+    """The catalog with all defaults written out, equal for equal catalogs."""
+    return json.dumps(catalog.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
+
+
+def _keep(catalog: Catalog, copy_path: Path) -> None:
+    text = canonical(catalog)
+    if copy_path.exists() and copy_path.read_text(encoding="utf-8") == text:
+        return
+    copy_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor, temporary = tempfile.mkstemp(dir=copy_path.parent, prefix=".catalog-")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, copy_path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _checked(parsed: Source, file: str) -> Catalog:
+    if not isinstance(parsed.data, Mapping):
+        raise CatalogError([f"{file}:1: catalog: must be a mapping with the keys roles, people, services"])
+    problems = list(parsed.problems)
+    catalog, found = _validated(parsed)
+    problems += found
+    problems += [Problem(parsed.line(path), dotted(path), text) for path, text in _rule_findings(parsed.data)]
+    if problems or catalog is None:
+        ordered = sorted(set(problems), key=lambda problem: (problem.line, problem.key))
+        raise CatalogError([problem.at(file) for problem in ordered])
+    return catalog
+
+
+def _validated(parsed: Source) -> tuple[Catalog | None, list[Problem]]:
+    try:
+        return Catalog.model_validate(parsed.data), []
+    except ValidationError as invalid:
+        return None, [_problem(parsed, error) for error in invalid.errors(include_url=False)]
+
+
+def _problem(parsed: Source, error: Mapping[str, Any]) -> Problem:
+    path = parsed.existing(error["loc"])
+    text = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        text = unknown("key", str(path[-1]), keys_at(error["loc"][:-1]))
+    elif error["type"] == "missing":
+        text = "is required" + _misspelt(parsed, path, error["loc"])
+    elif error["type"] == "union_tag_invalid":
+        tag, expected = error["ctx"]["tag"], error["ctx"]["expected_tags"].replace("'", "").split(", ")
+        text = unknown("kind", str(tag), expected)
+    elif error["type"] == "literal_error":
+        valid = [name.strip("'") for name in re.split(", | or ", error["ctx"]["expected"])]
+        text = unknown(str(path[-1]), str(error["input"]), valid)
+    elif error["type"] in _IN_OUR_WORDS:
+        text = _IN_OUR_WORDS[error["type"]]
+    elif (
+        "input" in error and not isinstance(error["input"], Mapping | list) and error["type"] != "value_error"
+    ):
+        text = f"{text[0].lower()}{text[1:]}, not {error['input']!r}"
+    return Problem(parsed.line(path), dotted(path), text)
+
+
+def _misspelt(parsed: Source, path: KeyPath, loc: Sequence[Any]) -> str:
+    node = parsed.data
+    for key in path[:-1]:
+        node = node[key]
+    known = keys_at(loc[:-1])
+    near = nearest(str(path[-1]), [key for key in node if key not in known])
+    return f"; {near!r} looks like it" if near else ""
+
+
+def _rule_findings(data: Mapping[str, Any]) -> Iterator[rules.Finding]:
+    roles = {role: str(text) for role, text in _mapping(data.get("roles")).items()}
+    people = {user: _person(entry) for user, entry in _mapping(data.get("people")).items()}
+    if roles:
+        yield from rules.people_problems(roles, people)
+    urls: dict[KeyPath, str] = {}
+    for name, service in _mapping(data.get("services")).items():
+        if not _SERVICE_NAME.match(name):
+            yield (
+                ("services", name),
+                "must be small letters, digits and '-', from a letter on, at most 40 long",
+            )
+        environments = _mapping(_mapping(service).get("environments"))
+        for environment in (name for name in ENVIRONMENTS if name in environments):
+            path: KeyPath = ("services", name, "environments", environment)
+            entry = _mapping(environments[environment])
+            if isinstance(entry.get("url"), str):
+                urls[(*path, "url")] = entry["url"].rstrip("/").lower()
+            for inner, text in _environment_findings(environment, entry, roles, people):
+                yield (*path, *inner), text
+    yield from rules.host_problems(urls)
+
+
+def _environment_findings(
+    environment: str, entry: Mapping[str, Any], roles: Mapping[str, str], people: Mapping[str, Person]
+) -> Iterator[rules.Finding]:
+    default = _ENVIRONMENT_MODELS[environment].model_fields["approvals"].default
+    approvals = _lenient(_APPROVALS, entry["approvals"]) if "approvals" in entry else default
+    if approvals is not None and roles:
+        for inner, text in rules.approval_problems(approvals, roles, people):
+            yield ("approvals", *inner), text
+    for inner, text in rules.check_problems(_lenient(_CHECKS, entry.get("checks", ())) or ()):
+        yield ("checks", *inner), text
+
+
+def _mapping(data: Any) -> Mapping[str, Any]:
+    return data if isinstance(data, Mapping) else {}
+
+
+def _person(entry: Any) -> Person:
+    """As much of a person as can be read: what is wrong with the rest is reported by itself."""
+    roles, emails = (_mapping(entry).get(key) for key in ("roles", "emails"))
+    return Person.model_construct(
+        roles=tuple(map(str, roles)) if isinstance(roles, list) else (),
+        emails=tuple(map(str, emails)) if isinstance(emails, list) else (),
+    )
+
+
+def _lenient(adapter: TypeAdapter[Any], data: Any) -> Any | None:
+    """The value with its invalid parts left out; None when it does not stand without them."""
+    try:
+        return adapter.validate_python(data)
+    except ValidationError as invalid:
+        pruned = copy.deepcopy(data)
+        for error in invalid.errors():
+            _prune(pruned, error["loc"])
+    try:
+        return adapter.validate_python(pruned)
+    except ValidationError:
+        return None
+
+
+def _prune(data: Any, loc: Sequence[Any]) -> None:
+    for key in loc[:-1]:
+        if not isinstance(data, dict | list) or (isinstance(data, dict) and key not in data):
+            return
+        data = data[key]
+    if isinstance(data, dict) and loc:
+        data.pop(loc[-1], None)
