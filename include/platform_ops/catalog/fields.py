@@ -22,12 +22,9 @@ _DURATION = re.compile(
     r"(?:T(?=\d)(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?$"
 )
 _QUANTITY = re.compile(r"^(?P<number>\d+(?:\.\d+)?)(?P<suffix>m|k|M|G|T|Ki|Mi|Gi|Ti)?$")
-_SUFFIX = {
-    None: Decimal(1),
-    "m": Decimal("0.001"),
-    **{letter: Decimal(1000) ** power for power, letter in enumerate("kMGT", start=1)},
-    **{f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGT", start=1)},
-}
+_FACTORS: dict[str | None, Decimal] = {None: Decimal(1), "m": Decimal("0.001")}
+_FACTORS |= {letter: Decimal(1000) ** power for power, letter in enumerate("kMGT", start=1)}
+_FACTORS |= {f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGT", start=1)}
 _DNS_LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
 
 
@@ -74,7 +71,7 @@ def quantity_value(text: str) -> Decimal:
     found = _QUANTITY.match(text)
     if found is None:
         raise ValueError(f"{text!r} is no Kubernetes quantity; write it as 250m, 2, 512Mi or 4Gi")
-    return Decimal(found["number"]) * _SUFFIX[found["suffix"]]
+    return Decimal(found["number"]) * _FACTORS[found["suffix"]]
 
 
 def _quantity(value: object) -> str:

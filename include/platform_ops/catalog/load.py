@@ -21,7 +21,17 @@ from pydantic import TypeAdapter, ValidationError
 from platform_ops.core.errors import CatalogError
 
 from . import rules, source
-from .models import ENVIRONMENTS, Approvals, Catalog, Check, Environment, Environments, Person
+from .models import (
+    ENVIRONMENTS,
+    Approvals,
+    Catalog,
+    Check,
+    Development,
+    Environment,
+    Person,
+    Production,
+    Staging,
+)
 from .names import nearest, unknown
 from .schema import keys_at
 from .source import KeyPath, Problem, Source, dotted
@@ -30,9 +40,9 @@ LAST_VALID = "catalog.last-valid.json"
 _APPROVALS: TypeAdapter[Approvals] = TypeAdapter(Approvals)
 _CHECKS: TypeAdapter[tuple[Check, ...]] = TypeAdapter(tuple[Check, ...])
 _ENVIRONMENT_MODELS: dict[str, type[Environment]] = {
-    name: field.annotation
-    for name, field in Environments.model_fields.items()
-    if field.annotation is not None
+    "development": Development,
+    "staging": Staging,
+    "production": Production,
 }
 _IN_OUR_WORDS = {
     "model_type": "must be a mapping of the keys in docs/reference/catalog.md",
@@ -42,12 +52,13 @@ _IN_OUR_WORDS = {
     "string_too_short": "must not be empty",
     "union_tag_not_found": "needs a kind: direct, blue_green_switch or gradual",
 }
+_NAME_RULE = "must be small letters, digits and '-', start with a letter, and be at most 40 long"
 _SERVICE_NAME = re.compile(r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A catalog that can be worked with. `problems` is empty unless the file is broken and this is the copy."""
+    """A catalog that can be worked with, and what is wrong with the file (then it is the copy)."""
 
     catalog: Catalog
     problems: tuple[str, ...] = ()
@@ -72,17 +83,29 @@ def load_last_valid(path: Path, state: Path | None) -> Loaded:
     try:
         catalog = load(path)
     except CatalogError as broken:
-        if copy_path is None or not copy_path.exists():
+        if copy_path is None or (kept := _kept(copy_path)) is None:
             raise
-        return Loaded(Catalog.model_validate_json(copy_path.read_bytes()), broken.problems)
-    if copy_path is not None:
-        _keep(catalog, copy_path)
+        return Loaded(kept, broken.problems)
+    try:
+        if copy_path is not None:
+            _keep(catalog, copy_path)
+    except OSError as unwritable:
+        why = f"{copy_path}:1: catalog: the last valid copy cannot be written ({unwritable.strerror})"
+        return Loaded(catalog, (why,))
     return Loaded(catalog)
 
 
 def canonical(catalog: Catalog) -> str:
     """The catalog with all defaults written out, equal for equal catalogs."""
     return json.dumps(catalog.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
+
+
+def _kept(copy_path: Path) -> Catalog | None:
+    """The copy, unless there is none or an older version with other keys wrote it."""
+    try:
+        return Catalog.model_validate_json(copy_path.read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def _keep(catalog: Catalog, copy_path: Path) -> None:
@@ -137,9 +160,7 @@ def _problem(parsed: Source, error: Mapping[str, Any]) -> Problem:
         text = unknown(str(path[-1]), str(error["input"]), valid)
     elif error["type"] in _IN_OUR_WORDS:
         text = _IN_OUR_WORDS[error["type"]]
-    elif (
-        "input" in error and not isinstance(error["input"], Mapping | list) and error["type"] != "value_error"
-    ):
+    elif error["type"] != "value_error" and not isinstance(error.get("input"), Mapping | list | None):
         text = f"{text[0].lower()}{text[1:]}, not {error['input']!r}"
     return Problem(parsed.line(path), dotted(path), text)
 
@@ -163,7 +184,7 @@ def _rule_findings(data: Mapping[str, Any]) -> Iterator[rules.Finding]:
         if not _SERVICE_NAME.match(name):
             yield (
                 ("services", name),
-                "must be small letters, digits and '-', from a letter on, at most 40 long",
+                _NAME_RULE,
             )
         environments = _mapping(_mapping(service).get("environments"))
         for environment in (name for name in ENVIRONMENTS if name in environments):

@@ -296,7 +296,7 @@ class Catalog(Model):
         if strangers := sorted(addresses - owner.keys()):
             raise GateClosed(
                 f"No approver may be an author, and nobody in the catalog owns {', '.join(strangers)}: "
-                "add the address to its person under people, or have the commit made by somebody who is listed"
+                "add the address to its person under people, or let somebody who is listed commit it"
             )
         return frozenset(owner[email] for email in addresses)
 

@@ -13,7 +13,7 @@ from .strategy import Direct
 
 
 def with_profile(catalog: Catalog, name: str) -> Catalog:
-    """The catalog scaled by the profile `name`; the empty name changes nothing. NotFound lists the profiles."""
+    """The catalog scaled by the profile `name`; an empty name changes nothing. NotFound lists them."""
     if not name:
         return catalog
     if name not in catalog.profiles:

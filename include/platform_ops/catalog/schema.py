@@ -37,8 +37,8 @@ def reference() -> str:
     sections = [_section(name, node) for name, node in _reachable()]
     head = (
         "# Catalog reference\n\n"
-        "Written from the models by `ops catalog reference`. Durations are ISO 8601 with a unit (`PT30S`, `PT5M`,\n"
-        "`P1D`). A key that is not listed is an error.\n"
+        "Written from the models by `ops catalog reference`. Durations are ISO 8601 with a unit\n"
+        "(`PT30S`, `PT5M`, `P1D`). A key that is not listed is an error.\n"
     )
     return head + "".join(f"\n{section}" for section in sections)
 
@@ -91,13 +91,15 @@ def _references(node: Any) -> list[str]:
 def _section(name: str, node: Schema) -> str:
     required = node.get("required", ())
     rows = [
-        f"| `{key}` | {_type(prop)} | {_default(key, prop, required)} | {_cell(prop.get('description', ''))} |\n"
+        f"| `{key}` | {_type(prop)} | {_default(key, prop, required)} | {_meaning(prop)} |\n"
         for key, prop in node.get("properties", {}).items()
     ]
-    return (
-        f"## {name}\n\n{node.get('description', '')}\n\n| Key | Type | Default | Meaning |\n|---|---|---|---|\n"
-        + "".join(rows)
-    )
+    head = f"## {name}\n\n{node.get('description', '')}\n\n"
+    return head + "| Key | Type | Default | Meaning |\n|---|---|---|---|\n" + "".join(rows)
+
+
+def _meaning(node: Schema) -> str:
+    return _cell(node.get("description", ""))
 
 
 def _cell(text: str) -> str:

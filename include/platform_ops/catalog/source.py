@@ -48,14 +48,18 @@ class Source:
         path: list[Key] = []
         node = self.data
         for index, key in enumerate(loc):
-            if (isinstance(node, Mapping) and key in node) or (
-                isinstance(node, list) and isinstance(key, int) and key < len(node)
-            ):
+            if _holds(node, key):
                 node = node[key]
             elif index < len(loc) - 1 and isinstance(node, Mapping | list):
                 continue
             path.append(key)
         return tuple(path)
+
+
+def _holds(node: Any, key: Key) -> bool:
+    if isinstance(node, Mapping):
+        return key in node
+    return isinstance(node, list) and isinstance(key, int) and key < len(node)
 
 
 def dotted(path: Sequence[Key]) -> str:
@@ -87,9 +91,7 @@ def read(path: Path) -> Source:
     except UnicodeDecodeError as broken:
         raise CatalogError([f"{path}:1: catalog: is not UTF-8 text ({broken.reason})"]) from broken
     except OSError as missing:
-        problem = (
-            f"{path}:1: catalog: cannot be read ({missing.strerror}); set PLATFORM_OPS_CATALOG to its path"
-        )
+        problem = f"{path}:1: catalog: cannot be read ({missing.strerror}); set PLATFORM_OPS_CATALOG"
         raise CatalogError([problem]) from missing
     return parse(text, str(path))
 

@@ -17,8 +17,8 @@ class RollbackTrigger(Model):
     """One rule over a PromQL expression; a breach that lasts takes the traffic back."""
 
     query: str = Field(min_length=1)
-    """PromQL of what is judged. `$namespace`, `$service`, `$colour` and `$window` are filled in; the window is
-    as long as `sustained`."""
+    """PromQL of what is judged. `$namespace`, `$service`, `$colour` and `$window` are filled in; the window
+    is as long as `sustained`."""
     count: str = Field(default=REQUESTS, min_length=1)
     """PromQL of the colour's request counter; its increase is the sample."""
     threshold: float
@@ -35,7 +35,7 @@ class RollbackTrigger(Model):
             promql(value, namespace="n", service="s", colour="c", window=timedelta(seconds=1))
         except (KeyError, ValueError) as broken:
             raise ValueError(
-                f"{broken} is no placeholder; valid are $namespace, $service, $colour and $window, $$ is a dollar"
+                f"{broken} is no placeholder: $namespace, $service, $colour, $window are; write $ as $$"
             ) from broken
         return value
 
