@@ -1,0 +1,36 @@
+"""The seed's metrics under their names, in a registry of one application."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+
+
+class Metrics:
+    """Labels come from closed sets only: route templates, status codes, secret types and risk levels."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self.requests = Counter(
+            "llm_http_requests_total",
+            "HTTP requests answered.",
+            ("method", "endpoint", "status_code"),
+            registry=self.registry,
+        )
+        self.analysis_duration = Histogram(
+            "llm_analysis_duration_seconds",
+            "Time from a request's last byte to its verdict, waiting for a thread included.",
+            ("secret_type",),
+            registry=self.registry,
+            buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+        )
+        self.detected = Counter(
+            "llm_secrets_detected_total",
+            "Values judged to be secrets.",
+            ("risk_level", "secret_type"),
+            registry=self.registry,
+        )
