@@ -16,7 +16,7 @@ class EnvoyAdmin:
 
     def __init__(self, session: aiohttp.ClientSession, port: int) -> None:
         self._session = session
-        self._base = f"http://127.0.0.1:{port}"
+        self.base = f"http://127.0.0.1:{port}"
 
     async def stats(self, prefix: str) -> dict[str, str]:
         """All statistics whose name starts with `prefix`, text ones without their quotes."""
@@ -47,7 +47,7 @@ class EnvoyAdmin:
         try:
             timeout = aiohttp.ClientTimeout(total=STAT_TIMEOUT_S)
             async with self._session.request(
-                method, self._base + path, params=params, timeout=timeout
+                method, self.base + path, params=params, timeout=timeout
             ) as response:
                 text = await response.text()
                 # /ready answers 503 with the state as its body.
@@ -55,7 +55,7 @@ class EnvoyAdmin:
                     raise EnvoyUnreachable(f"Envoy's admin port answered {response.status} to {path}: {text}")
                 return text
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise EnvoyUnreachable(f"Envoy's admin port {self._base} does not answer: {error!r}") from error
+            raise EnvoyUnreachable(f"Envoy's admin port {self.base} does not answer: {error!r}") from error
 
 
 def _escape(text: str) -> str:

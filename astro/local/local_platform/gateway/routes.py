@@ -77,8 +77,9 @@ def routes_of(http_route: Mapping[str, Any], resolve: Resolve) -> list[Route]:
 
 
 def _action(rule: Mapping[str, Any], resolve: Resolve) -> Json:
-    refs = [(ref, int(ref.get("weight", 1))) for ref in rule.get("backendRefs") or []]
-    weighted = [_weighted(ref, weight, resolve(ref)) for ref, weight in refs if weight > 0]
+    # Backends of weight 0 are resolved too: their clusters stay warm for the moment the weight moves.
+    refs = [(ref, int(ref.get("weight", 1)), resolve(ref)) for ref in rule.get("backendRefs") or []]
+    weighted = [_weighted(ref, weight, backend) for ref, weight, backend in refs if weight > 0]
     if not weighted:
         # Without a backend that has a weight the answer is 500 (HTTPRouteRule, backendRefs).
         return {
