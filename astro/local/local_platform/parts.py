@@ -37,7 +37,14 @@ PARTS: tuple[type[Part], ...] = (
 # Settings name these whether or not the part runs in this platform.
 PORTS = tuple(
     dict.fromkeys(
-        [*(port for part in PARTS for port in part.ports), "cluster", "node", "gateway", "inbox", "inbox-smtp"]
+        [
+            *(port for part in PARTS for port in part.ports),
+            "cluster",
+            "node",
+            "gateway",
+            "inbox",
+            "inbox-smtp",
+        ]
     )
 )
 

@@ -1,7 +1,7 @@
-"""Detached processes that are found again: by pid *and* start time, by session, by a mark in their environment.
+"""Detached processes that are found again: by pid and start time, by session, by a mark in their environment.
 
-A pid alone is not an identity: the kernel gives it out again. Linux keeps a process's start (clock ticks since boot) in
-field 22 of /proc/PID/stat; pid, start and boot id together name one process for ever.
+A pid alone is not an identity: the kernel gives it out again. Linux keeps a process's start (ticks since
+boot) in field 22 of /proc/PID/stat; pid, start and boot id together name one process for ever.
 """
 
 from __future__ import annotations
@@ -109,10 +109,10 @@ def start(
 
 
 def family(record: Record | None, mark: str) -> list[Process]:
-    """Every live process of a part: the started one, its descendants, its session, and whoever carries its mark.
+    """Every live process of a part: the started one, its descendants, its session, whoever carries its mark.
 
-    Children survive a killed parent under another parent, and some programs overwrite their environment with a title:
-    so each of the three ways finds what the others miss.
+    Children survive a killed parent under another parent, and some programs overwrite their environment with
+    a title: so each of the three ways finds what the others miss.
     """
     processes = table()
     roots = {pid for pid, process in processes.items() if _belongs(process, record, mark)}
@@ -160,7 +160,11 @@ def alive(processes: Iterable[Process]) -> list[Process]:
 
 
 def stop(record: Record | None, mark: str, *, signal_first: signal.Signals, seconds: float) -> int:
-    """End a part: ask its first process, wait up to `seconds`, then kill whoever is left. Returns how many were killed."""
+    """End a part: ask its first process, wait up to `seconds`, kill whoever is left; returns how many.
+
+    Raises:
+        PlatformError: a process survives even that.
+    """
     members = family(record, mark)
     first = [process for process in members if record and process.pid == record.pid] or members
     send(first, signal_first)

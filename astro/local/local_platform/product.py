@@ -17,7 +17,7 @@ OWNER_ONLY = "PLATFORM_OPS_LEDGER_OWNER_DSN"
 def product_settings(platform: Context) -> dict[str, str]:
     """Settings of every process that runs platform-ops: Airflow's and the standby controller.
 
-    A `PLATFORM_OPS_*` variable of the calling shell wins, so that a test or a demonstration can bring a catalog of its own.
+    A `PLATFORM_OPS_*` variable of the calling shell wins: a test or the demonstration has its own catalog.
     """
     return {name: value for name, value in all_settings(platform).items() if name != OWNER_ONLY}
 
@@ -40,9 +40,7 @@ def all_settings(platform: Context) -> dict[str, str]:
         "PLATFORM_OPS_REGISTRY_PLAIN_HTTP": "1",
         "PLATFORM_OPS_BUILD_COMMAND": build_command(platform),
         "PLATFORM_OPS_SLACK_API_URL": platform.url("inbox") + "/api/",
-        "PLATFORM_OPS_SLACK_TOKEN": platform.secrets.get(
-            "slack", lambda: "xoxb-local-" + os.urandom(12).hex()
-        ),
+        "PLATFORM_OPS_SLACK_TOKEN": f"xoxb-{platform.secrets['slack']}",
         "PLATFORM_OPS_AIRFLOW_URL": platform.url("airflow"),
         "PLATFORM_OPS_AIRFLOW_USER": "platform-ops",
         "PLATFORM_OPS_AIRFLOW_PASSWORD": platform.secrets["airflow-user-platform-ops"],

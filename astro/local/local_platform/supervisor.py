@@ -27,7 +27,7 @@ Report = Callable[[str, str], None]
 
 @dataclass(frozen=True)
 class Health:
-    """How one part is: `up`, `down` (no process), `failing` (a process that does not answer), `done` (a step)."""
+    """How one part is: `up`, `down` (no process) or `failing` (a process that does not answer)."""
 
     part: Part
     state: str
@@ -88,7 +88,7 @@ class Supervisor:
             self._report(part.name, f"was up  {part.where()}".rstrip())
 
     def _start(self, part: Part, command: Command) -> bool:
-        """Start the part's process unless it runs with these very settings. Returns whether it was started."""
+        """Start the part's process unless it runs with these very settings; returns whether it did."""
         record, fingerprint = self._record(part), _fingerprint(command)
         if processes.running(record) and record is not None:
             if record.fingerprint == fingerprint:
@@ -134,7 +134,8 @@ class Supervisor:
                 raise PlatformError(f"{part.name}: given up, since another part failed")
             pause = min(pause * 1.5, 1.0)
         raise PlatformError(
-            f"{part.name} is not ready after {part.ready_seconds:.0f} s ({seen}); its log is {self._log(part)}"
+            f"{part.name} is not ready after {part.ready_seconds:.0f} s ({seen});"
+            f" its log is {self._log(part)}"
         )
 
     # ------------------------------------------------------------------ status

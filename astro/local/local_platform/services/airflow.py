@@ -17,12 +17,14 @@ from local_platform.services.http import get
 from local_platform.services.part import Command, Context, Part, run_step
 from local_platform.services.postgres import Postgres
 
-# `user` is the least role that may trigger DAGs and answer approvals; who may answer which one is the DAG's business.
+# `user` is the least role that may trigger DAGs and answer approvals; who answers which, the DAGs say.
 USERS = {
     "developer": "user",
     "qa": "user",
     "senior1": "user",
     "senior2": "user",
+    "senior3": "user",
+    "senior4": "user",
     "devops": "user",
     "oncall": "user",
     "admin": "admin",
@@ -115,7 +117,7 @@ class AirflowPart(Part):
         return Command([self.platform.layout.program("airflow"), *self.arguments], settings)
 
     def probe(self) -> None:
-        """Healthy counts only with a heartbeat of *this* process: one of a killed predecessor looks the same."""
+        """Healthy counts only with a heartbeat of this process: a killed predecessor's looks the same."""
         health = get(self.platform.url("airflow") + "/api/v2/monitor/health").json()[self.component]
         if health["status"] != "healthy":
             raise NotReadyError(f"{self.component} is {health['status'] or 'not seen yet'}")

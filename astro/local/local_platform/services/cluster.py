@@ -26,6 +26,8 @@ class Cluster(Part):
             f"--tokens={access.tokens}",
             f"--tls-cert={access.certificate}",
             f"--tls-key={access.key}",
+            f"--ca-cert={access.ca}",
+            f"--node-token-file={access.node_token_file}",
         ]
         return Command([sys.executable, "-m", "local_platform.cluster", *options])
 

@@ -1,7 +1,7 @@
-"""Which pods Prometheus scrapes: Debian's Prometheus cannot ask a cluster itself, so this writes its file_sd list.
+"""Which pods Prometheus scrapes: Debian's build cannot ask a cluster itself, so this writes its file_sd list.
 
-`python -m local_platform.services.pod_targets --api URL --ca FILE --token-file FILE --out FILE` watches all pods and
-replaces the file at each change. Standard library only: it runs all the time, and this keeps it below 20 MiB.
+`python -m local_platform.services.pod_targets` watches the pods and replaces the file at each change. Standard
+library only: it always runs, in some 20 MiB.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Cluster:
         return {pod["metadata"]["uid"]: pod for pod in listed["items"]}, listed["metadata"]["resourceVersion"]
 
     def events(self, version: str) -> Iterator[dict[str, Any]]:
-        query = f"watch=1&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={version}"
+        query = f"watch=1&timeoutSeconds={WATCH_SECONDS}&resourceVersion={version}"
         request = Request(f"{self._api}/api/v1/pods?{query}", headers=self._headers)
         with self._opener.open(request, timeout=WATCH_SECONDS + 30) as answer:
             for line in answer:
@@ -77,7 +77,7 @@ def write(out: Path, pods: Pods) -> None:
 
 
 def follow(cluster: Cluster, out: Path) -> None:
-    """List, then watch until the server ends the watch; an expired version (ERROR event) means: list again."""
+    """List, then watch until the server ends it; an ERROR event (expired version) means: list again."""
     pods, version = cluster.pods()
     write(out, pods)
     for event in cluster.events(version):

@@ -15,7 +15,7 @@ from local_platform.kept import write_private
 from local_platform.processes import family, read_record
 from local_platform.services.part import Command, Part, package_folder, run_step
 
-# Database, its owner, and the role that the application uses (the ledger's rights are given by its migrations).
+# Database and its owner. What ledger_app may do is said by the ledger's migrations.
 DATABASES = (("airflow", "airflow"), ("ledger", "ledger_owner"))
 ROLES = ("airflow", "ledger_owner", "ledger_app")
 
@@ -23,7 +23,7 @@ ROLES = ("airflow", "ledger_owner", "ledger_app")
 class Postgres(Part):
     name: ClassVar[str] = "postgres"
     ports: ClassVar[tuple[str, ...]] = ("postgres",)
-    # SIGINT is "fast": sessions are ended, a checkpoint is written. SIGTERM would wait for every client to leave.
+    # SIGINT ends sessions and writes a checkpoint; SIGTERM would wait for every client to leave.
     stop_signal: ClassVar[signal.Signals] = signal.SIGINT
     stop_seconds: ClassVar[float] = 20.0
 
@@ -95,7 +95,7 @@ class Postgres(Part):
 
 
 def as_ordinary_user() -> list[str]:
-    """PostgreSQL refuses root. A user namespace makes root an ordinary user there, without an account in the system."""
+    """PostgreSQL refuses root; in a user namespace root is an ordinary user without any account."""
     if os.geteuid() != 0:
         return []
     return ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
