@@ -1,0 +1,130 @@
+"""What a cluster holds before anybody wrote to it, and what every new namespace gets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .crds import GATEWAY_API_CRDS
+from .registry import Options
+from .schema import Schema
+from .state import ClusterState
+
+JSON = dict[str, Any]
+
+NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
+ROOT_CA = "kube-root-ca.crt"
+ROOT_CA_DESCRIPTION = (
+    "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the "
+    "internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of "
+    "Kubernetes clusters."
+)
+_CRD_BUCKET = "apiextensions.k8s.io/customresourcedefinitions"
+
+
+def prepare(state: ClusterState) -> None:
+    """Bring a new or an old data folder to the state in which requests can be served; idempotent."""
+    options = Options(manager="kube-apiserver", now=state.now())
+    for name in NAMESPACES:
+        _ensure(state, "", "v1", "namespaces", "", {"metadata": {"name": name}}, options)
+        complete_namespace(state, name)
+    for name, value in (("system-node-critical", 2000001000), ("system-cluster-critical", 2000000000)):
+        _ensure(
+            state,
+            "scheduling.k8s.io",
+            "v1",
+            "priorityclasses",
+            "",
+            {"metadata": {"name": name}, "value": value, "description": "Used for system critical pods."},
+            options,
+        )
+    _ensure(state, "", "v1", "services", "default", _kubernetes_service(), options)
+    if state.settings.install_gateway_api:
+        for definition in GATEWAY_API_CRDS:
+            _install_once(state, definition, options)
+    for stored in state.store.bucket(_CRD_BUCKET).ordered(None):
+        state.resources.install(stored.document)
+        Schema.add_custom(stored.document)
+
+
+def complete_namespace(state: ClusterState, namespace: str) -> None:
+    """The default service account and the CA bundle, which controllers put into every namespace."""
+    options = Options(manager="kube-controller-manager", now=state.now())
+    bundle: JSON = {
+        "metadata": {"name": ROOT_CA, "annotations": {"kubernetes.io/description": ROOT_CA_DESCRIPTION}},
+        "data": {"ca.crt": state.settings.certificate},
+    }
+    _ensure(state, "", "v1", "configmaps", namespace, bundle, options)
+    _ensure(state, "", "v1", "serviceaccounts", namespace, {"metadata": {"name": "default"}}, options)
+
+
+def establish(state: ClusterState, name: str) -> None:
+    """Accept a stored CustomResourceDefinition: write its conditions and serve its kinds."""
+    stored = state.store.get(_CRD_BUCKET, "", name)
+    if stored is None:
+        return
+    document = stored.copy()
+    spec = document["spec"]
+    status = document.setdefault("status", {})
+    conditions = {one["type"]: one for one in status.get("conditions") or []}
+    time = Options(manager="", now=state.now()).time
+    for kind, reason, message in (
+        ("NamesAccepted", "NoConflicts", "no conflicts found"),
+        ("Established", "InitialNamesAccepted", "the initial names have been accepted"),
+    ):
+        if conditions.get(kind, {}).get("status") != "True":
+            conditions[kind] = {
+                "type": kind,
+                "status": "True",
+                "lastTransitionTime": time,
+                "reason": reason,
+                "message": message,
+            }
+    status["conditions"] = list(conditions.values())
+    status["acceptedNames"] = spec["names"]
+    kept = next((one["name"] for one in spec["versions"] if one.get("storage")), spec["versions"][0]["name"])
+    status.setdefault("storedVersions", [kept])
+    if document != stored.document:
+        stored = state.store.put(_CRD_BUCKET, document)
+    state.resources.install(stored.document)
+    Schema.remove_custom(stored.document)
+    Schema.add_custom(stored.document)
+
+
+def withdraw(state: ClusterState, definition: JSON) -> None:
+    """Stop serving the kinds of a deleted definition; its objects go with it."""
+    state.resources.remove(definition)
+    Schema.remove_custom(definition)
+    bucket = f"{definition['spec']['group']}/{definition['spec']['names']['plural']}"
+    for stored in list(state.store.bucket(bucket).ordered(None)):
+        state.store.delete(bucket, stored.namespace, stored.name)
+
+
+def _install_once(state: ClusterState, definition: JSON, options: Options) -> None:
+    name = definition["metadata"]["name"]
+    if state.store.get(_CRD_BUCKET, "", name) is None:
+        import copy
+
+        _ensure(
+            state, "apiextensions.k8s.io", "v1", "customresourcedefinitions", "", copy.deepcopy(definition), options
+        )
+        establish(state, name)
+
+
+def _ensure(
+    state: ClusterState, group: str, version: str, plural: str, namespace: str, document: JSON, options: Options
+) -> None:
+    resource = state.resources.find(group, version, plural)
+    if resource is None:
+        raise LookupError(f"{plural}.{group} is no kind of this server")
+    if state.store.get(resource.bucket, namespace, document["metadata"]["name"]) is None:
+        state.registry.create(resource, namespace, document, options)
+
+
+def _kubernetes_service() -> JSON:
+    return {
+        "metadata": {"name": "kubernetes", "labels": {"component": "apiserver", "provider": "kubernetes"}},
+        "spec": {
+            "clusterIP": "10.96.0.1",
+            "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}],
+        },
+    }

@@ -1,0 +1,127 @@
+"""One request for a resource, with everything that the routes ask about it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from .auth import User
+from .errors import bad_request, invalid
+from .listing import truth
+from .paths import Target
+from .rbac import Attributes
+from .registry import Options
+from .resources import Resource
+from .state import ClusterState
+from .validation import Cause
+from .views import Accepted, View
+
+JSON = dict[str, Any]
+STATE: web.AppKey[ClusterState] = web.AppKey("state", ClusterState)
+
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+class Call:
+    def __init__(
+        self,
+        request: web.Request,
+        state: ClusterState,
+        user: User,
+        target: Target,
+        resource: Resource,
+        accepted: Accepted,
+    ) -> None:
+        self.request = request
+        self.state = state
+        self.user = user
+        self.target = target
+        self.resource = resource
+        self.accepted = accepted
+        self.query = dict(request.query)
+
+    @property
+    def namespace(self) -> str:
+        return self.target.namespace
+
+    @property
+    def name(self) -> str:
+        return self.target.name
+
+    @cached_property
+    def verb(self) -> str:
+        """As authorisation names it."""
+        method = self.request.method
+        if method in ("GET", "HEAD"):
+            if self.target.legacy_watch:
+                return "watch"
+            if self.target.name:
+                return "get"
+            return "watch" if truth(self.query.get("watch")) else "list"
+        if method == "DELETE" and not self.target.name:
+            return "deletecollection"
+        return _VERBS.get(method, method.lower())
+
+    @property
+    def attributes(self) -> Attributes:
+        target = self.target
+        namespace = target.name if target.plural == "namespaces" and not target.group else target.namespace
+        return Attributes(self.verb, target.group, target.plural, target.subresource, namespace, target.name)
+
+    @property
+    def content_type(self) -> str:
+        return self.request.headers.get("Content-Type", "")
+
+    @cached_property
+    def options(self) -> Options:
+        """Of a write. Raises 422 for a dryRun or fieldValidation that does not exist."""
+        dry_run = self.request.query.getall("dryRun", [])
+        if any(one != "All" for one in dry_run):
+            message = f'Unsupported value: "{dry_run[0]}": supported values: "All"'
+            raise _bad_option(self.verb, Cause("FieldValueNotSupported", message, "dryRun"))
+        validation = self.query.get("fieldValidation") or "Warn"
+        if validation not in ("Strict", "Warn", "Ignore"):
+            message = f'Unsupported value: "{validation}": supported values: "Ignore", "Strict", "Warn"'
+            raise _bad_option(self.verb, Cause("FieldValueNotSupported", message, "fieldValidation"))
+        agent = self.request.headers.get("User-Agent", "")
+        manager = self.query.get("fieldManager") or agent.partition("/")[0]
+        return Options(
+            manager=manager[:128],
+            now=self.state.now(),
+            dry_run=bool(dry_run),
+            validation=validation,
+            force=truth(self.query.get("force")),
+        )
+
+    def view(self) -> View:
+        return View(self.resource, self.accepted, self.state.now(), self.query.get("includeObject", ""))
+
+    async def body(self) -> bytes:
+        return await self.request.read()
+
+    def respond(self, body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+        """The answer with this request's warnings."""
+        sent: CIMultiDict[str] = CIMultiDict(headers or {})
+        if "options" in self.__dict__:
+            for text in self.options.warnings:
+                quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+                sent.add("Warning", f'299 - "{quoted}"')
+        if self.accepted.yaml:
+            import json
+
+            import yaml
+
+            sent["Content-Type"] = "application/yaml"
+            return web.Response(body=yaml.safe_dump(json.loads(body)).encode(), status=status, headers=sent)
+        sent["Content-Type"] = "application/json"
+        return web.Response(body=body, status=status, headers=sent)
+
+
+def _bad_option(verb: str, cause: Cause) -> Exception:
+    kind = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}.get(verb)
+    if kind is None:
+        return bad_request(f"{cause.field}: {cause.message}")
+    return invalid("meta.k8s.io", kind, "", [cause])

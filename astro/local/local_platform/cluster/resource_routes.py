@@ -1,0 +1,251 @@
+"""The verbs on resources: get, list, watch, create, update, patch, delete, deletecollection."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiohttp import web
+
+from . import bodies, bootstrap, deletion, patching, subresources
+from .calls import Call
+from .errors import StatusError, bad_request, method_not_allowed, unsupported_patch_type
+from .listing import ListOptions, Page, list_page
+from .schema import Schema
+from .store import Stored
+from .views import body_of, encode
+from .watch import Bookmark, Watch
+
+JSON = dict[str, Any]
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = ("application/apply-patch+yaml", "application/apply-patch+cbor")
+
+
+async def answer(call: Call) -> web.StreamResponse:
+    if call.resource.group == "metrics.k8s.io":
+        return await subresources.metrics(call)
+    if call.target.subresource:
+        special = await subresources.answer(call)
+        if special is not None:
+            return special
+    elif call.verb not in call.resource.verbs:
+        raise method_not_allowed()
+    match call.verb:
+        case "get":
+            return call.respond(call.view().one(_live(call)))
+        case "list":
+            return await _list(call)
+        case "watch":
+            return await _watch(call)
+        case "create":
+            return await create(call)
+        case "update":
+            return await update(call)
+        case "patch":
+            return await patch(call)
+        case "delete":
+            return await delete(call)
+        case "deletecollection":
+            return await _delete_collection(call)
+    raise method_not_allowed()
+
+
+def _live(call: Call) -> Stored:
+    return call.state.registry.get(call.resource, call.namespace, call.name)
+
+
+def _scope(call: Call) -> str | None:
+    """The namespace that a list is about; None for all of them."""
+    if not call.resource.namespaced:
+        return None
+    return call.namespace or None
+
+
+async def _list(call: Call) -> web.Response:
+    options = ListOptions.read(call.query, call.resource)
+    try:
+        page = list_page(call.state.store, call.resource, _scope(call), options)
+    except StatusError as error:
+        if error.code == 504:
+            await asyncio.sleep(3)  # the server waits for the version to come before it gives up
+        raise
+    return call.respond(call.view().page(page))
+
+
+async def _watch(call: Call) -> web.StreamResponse:
+    query = dict(call.query)
+    if call.target.legacy_watch and call.name:
+        query["fieldSelector"] = f"metadata.name={call.name}"
+    options = ListOptions.read(query, call.resource, watch=True)
+    response = web.StreamResponse(headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"})
+    view = call.view()
+    try:
+        watch = Watch(call.state.store, call.resource, _scope(call), options)
+    except StatusError as error:
+        if error.code != 410:
+            raise
+        await response.prepare(call.request)
+        await response.write(encode({"type": "ERROR", "object": error.status()}) + b"\n")
+        return response
+    try:
+        await response.prepare(call.request)
+        async for item in watch:
+            if isinstance(item, Bookmark):
+                line = view.bookmark(item.revision, ends_initial_events=item.ends_initial_events)
+            else:
+                line = view.event(*item)
+            await response.write(line)
+    except ConnectionError:
+        return response  # the watcher hung up
+    finally:
+        watch.close()
+    return response
+
+
+async def create(call: Call) -> web.Response:
+    body = await call.body()
+    document = bodies.decode_object(body, call.content_type, call.resource.kind)
+    options = call.options
+    options.duplicates = bodies.duplicate_fields(document)
+    if call.name:
+        raise method_not_allowed()
+    namespace = call.namespace
+    if call.resource.namespaced and not namespace:
+        raise bad_request("an empty namespace may not be set during creation")
+    stored = call.state.registry.create(call.resource, namespace, document, options)
+    await _after_write(call, stored)
+    return call.respond(call.view().one(stored), 201)
+
+
+async def update(call: Call, subresource: str = "") -> web.Response:
+    body = await call.body()
+    document = bodies.decode_object(body, call.content_type, call.resource.kind)
+    options = call.options
+    options.duplicates = bodies.duplicate_fields(document)
+    existed = call.state.store.get(call.resource.bucket, call.namespace, call.name) is not None
+    stored = call.state.registry.update(
+        call.resource, call.namespace, call.name, document, options, subresource
+    )
+    await _after_write(call, stored)
+    return call.respond(call.view().one(stored), 200 if existed else 201)
+
+
+async def patch(call: Call, subresource: str = "") -> web.Response:
+    media = call.content_type.partition(";")[0].strip()
+    body = await call.body()
+    if media in APPLY_PATCH:
+        return await _apply(call, body, subresource)
+    change = _change(call, media, body)
+    stored = call.state.registry.patch(
+        call.resource, call.namespace, call.name, change, call.options, subresource
+    )
+    await _after_write(call, stored)
+    return call.respond(call.view().one(stored))
+
+
+def _change(call: Call, media: str, body: bytes) -> Any:
+    if media not in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH):
+        raise unsupported_patch_type()
+    schema = Schema.for_kind(call.resource.gvk)
+    if media == STRATEGIC_PATCH and call.resource.custom:
+        raise StatusError(
+            415,
+            "UnsupportedMediaType",
+            "the body of the request was in an unknown format - accepted media types include: "
+            f"{JSON_PATCH}, {MERGE_PATCH}, {APPLY_PATCH[0]}",
+            None,
+        )
+    wanted = bodies.decode_patch(body)
+
+    def change(document: JSON) -> JSON:
+        try:
+            if media == JSON_PATCH:
+                return patching.json_patch(document, wanted)
+            if media == MERGE_PATCH:
+                return patching.merge_patch(document, wanted)
+            return patching.strategic_merge_patch(document, wanted, schema)
+        except patching.PatchError as error:
+            details: JSON | None = {} if error.status == 422 else None
+            raise StatusError(error.status, error.reason, error.message, details) from error
+
+    return change
+
+
+async def _apply(call: Call, body: bytes, subresource: str) -> web.Response:
+    document = bodies.decode_applied(body)
+    if not call.query.get("fieldManager"):
+        from .errors import invalid
+        from .validation import Cause
+
+        cause = Cause("FieldValueRequired", "Required value: is required for apply patch", "fieldManager")
+        raise invalid("meta.k8s.io", "PatchOptions", "", [cause])
+    stored, created = call.state.registry.server_side_apply(
+        call.resource, call.namespace, call.name, document, call.options, subresource
+    )
+    await _after_write(call, stored)
+    return call.respond(call.view().one(stored), 201 if created else 200)
+
+
+async def delete(call: Call) -> web.Response:
+    wanted = deletion.DeleteOptions.read(await _delete_body(call), call.query)
+    return await delete_as(call, wanted)
+
+
+async def delete_as(call: Call, wanted: deletion.DeleteOptions) -> web.Response:
+    state = call.state
+    stored, shows_object = deletion.delete(
+        state.registry, call.resource, call.namespace, call.name, wanted, call.options
+    )
+    if not wanted.dry_run:
+        after_delete(call, stored)
+    if shows_object:
+        return call.respond(call.view().one(stored))
+    return call.respond(encode(deletion.deletion_status(call.resource, stored)))
+
+
+def after_delete(call: Call, stored: Stored) -> None:
+    state = call.state
+    gone = state.store.get(call.resource.bucket, stored.namespace, stored.name) is None
+    if gone and call.resource.kind == "CustomResourceDefinition":
+        bootstrap.withdraw(state, stored.document)
+    if gone and call.resource.kind == "Service":
+        state.registry.admission.stored(call.resource, stored.namespace)
+
+
+async def _delete_body(call: Call) -> JSON:
+    body = await call.body()
+    if not body.strip():
+        return {}
+    return bodies.decode_object(body, call.content_type, "DeleteOptions")
+
+
+async def _delete_collection(call: Call) -> web.Response:
+    body = await _delete_body(call)
+    wanted = deletion.DeleteOptions.read(body, call.query)
+    options = ListOptions.read(call.query, call.resource)
+    page = list_page(call.state.store, call.resource, _scope(call), options)
+    gone: list[Stored] = []
+    for item in page.items:
+        stored, _ = deletion.delete(
+            call.state.registry, call.resource, item.namespace, item.name, wanted, call.options
+        )
+        if not wanted.dry_run:
+            after_delete(call, stored)
+        gone.append(stored)
+    answer_page = Page(gone, page.revision, page.continue_token, page.remaining)
+    return call.respond(call.view().page(answer_page))
+
+
+async def _after_write(call: Call, stored: Stored) -> None:
+    if call.options.dry_run:
+        return
+    if call.resource.kind == "Namespace" and call.verb == "create":
+        bootstrap.complete_namespace(call.state, stored.name)
+    if call.resource.kind == "CustomResourceDefinition":
+        bootstrap.establish(call.state, stored.name)
+
+
+__all__ = ["answer", "body_of", "create", "delete", "delete_as", "patch", "update"]
