@@ -1,10 +1,14 @@
-"""A page: what a person reads at 3 a.m. It says what happened, what was done, what to do now, and where the log is."""
+"""A page: what a person reads at 3 a.m. It says what happened, what was done, what to do now, and where
+the log is."""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+
+from .state import Phase, Rollout
 
 
 @dataclass(frozen=True)
@@ -43,3 +47,70 @@ class QueuedPage:
     message_id: str | None = None
     attempts: int = 0
     last_error: str = ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The task that failed, why in words, and the link to its log."""
+
+    task: str
+    why: str
+    log_url: str
+
+
+def page_of(
+    failure: Failure,
+    *,
+    key: str,
+    service: str,
+    environment: str,
+    release: str | None,
+    rollout: Rollout | None,
+    channel: str,
+    escalation: Sequence[str] = (),
+) -> Page:
+    """The page of a failed run, from what failed and where the rollout stands. None: it never came to one."""
+    what = f"{release} of {service}" if release else service
+    return Page(
+        key=key,
+        service=service,
+        environment=environment,
+        title=f"{what} did not get into {environment}: {failure.task} failed",
+        happened=failure.why,
+        done=_done(rollout),
+        todo=_todo(rollout, failure, escalation),
+        log_url=failure.log_url,
+        channel=channel,
+    )
+
+
+def _done(rollout: Rollout | None) -> str:
+    if rollout is None:
+        return "Nothing was deployed and no traffic moved."
+    if rollout.phase is Phase.ROLLED_BACK and rollout.first_release:
+        return "The release was removed. It was the first one here, so nothing serves."
+    if rollout.phase is Phase.ROLLED_BACK and rollout.moved:
+        return f"All traffic is back on {rollout.old}, which passed its checks. The new version was removed."
+    if rollout.phase is Phase.ROLLED_BACK:
+        return f"No traffic ever left {rollout.old}. The preview was removed."
+    if rollout.phase is Phase.NEEDS_ATTENTION:
+        return f"Nothing more: both colours look bad, so traffic stays as it is ({_shares(rollout)})."
+    return (
+        f"The rollout stands in {rollout.phase} with {_shares(rollout)}; the standby controller watches it."
+    )
+
+
+def _todo(rollout: Rollout | None, failure: Failure, escalation: Sequence[str]) -> str:
+    if rollout is not None and rollout.phase is Phase.NEEDS_ATTENTION:
+        target = f"{rollout.target.service} {rollout.target.environment}"
+        words = f"Look at both colours now (ops status {target}); repair one, then ops rollback {target}."
+    elif rollout is not None and not rollout.phase.terminal:
+        target = f"{rollout.target.service} {rollout.target.environment}"
+        words = f"Decide: clear {failure.task} to go on, or ops rollback {target}."
+    else:
+        words = "Users are not affected by it. Read the log, correct the cause, and promote again."
+    return f"{words} If nobody can: {', then '.join(escalation)}." if escalation else words
+
+
+def _shares(rollout: Rollout) -> str:
+    return f"blue {rollout.weights.blue} %, green {rollout.weights.green} %"

@@ -1,0 +1,61 @@
+"""
+# Promotion
+
+Takes one release of a service into one environment.
+
+1. **resolve**: which release: the branch's head in development, what the environment before has verified
+elsewhere
+2. **check source**: the analyzer scans the commit in a pod of its own; a secret stops the release
+3. **build** (development only): the image is built once; its digest goes through all environments
+4. **check image**: the digest is in the registry, whole, of this commit, and not root's
+5. **approve**: votes by role and the wait timer; counted into the ledger, bound to the digest
+6. **deploy preview**: the other colour comes up at full size, without traffic
+7. **verify**: the preview passes its checks
+8. **roll out**: traffic moves step by step; every step is watched, then the bake; the old colour stays warm
+9. **verify active**: the checks again, from outside, on what users now get
+10. **record**: the next environment may take the release
+
+When a step after 6 fails, the rollout controller has already put traffic back on the old colour and proved
+it;
+the run ends red, and one page says what happened, what was done and what to do.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG
+from platform_ops.core.rollout import Phase
+from platform_ops.orchestration import paging, way
+from platform_ops.orchestration import promotion as steps
+from platform_ops.orchestration.approval import approve
+from platform_ops.orchestration.branch import promoted_asset
+from platform_ops.orchestration.promotion_dag import promotion_dag, promotions
+from platform_ops.orchestration.rollout import RolloutOperator, VerifyActiveOperator
+from platform_ops.orchestration.source_check import SourceCheck
+from platform_ops.orchestration.step import step
+
+
+def promotion(service: str, environment: str) -> DAG:
+    where = {"service": service, "environment": environment}
+    with promotion_dag(**where, doc=__doc__) as dag:
+        resolve = step(steps.resolve)(**where)
+        check_source = SourceCheck(task_id="check_source", **where)
+        check_image = step(steps.check_image)(**where)
+        approved = approve(**where)
+        deploy_preview = RolloutOperator(task_id="deploy_preview", until=Phase.VERIFYING, **where)
+        verify = RolloutOperator(task_id="verify", until=Phase.SHIFTING, **where)
+        roll_out = RolloutOperator(task_id="roll_out", until=Phase.PROMOTED, **where)
+        verify_active = VerifyActiveOperator(task_id="verify_active", **where)
+        record = step(steps.record, outlets=[promoted_asset(**where)])(**where)
+
+        resolve >> check_source >> check_image
+        if way.builds(environment):
+            check_source >> step(steps.build)(**where) >> check_image
+        check_image >> approved >> deploy_preview >> verify >> roll_out >> verify_active >> record
+
+        paging.page_when_anything_fails(dag, **where)
+    return dag
+
+
+for _service, _environment in promotions():
+    _dag = promotion(_service, _environment)
+    globals()[_dag.dag_id] = _dag

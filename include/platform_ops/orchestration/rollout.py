@@ -1,0 +1,131 @@
+"""The rollout controller inside Airflow: one deferrable operator, one trigger in the triggerer.
+
+Waiting costs no worker. Whatever dies here, the lease runs out and `ops controller` or the restarted
+trigger goes
+on from the ledger; a person's mark or clear of the task puts the rollout on hold (design, section 5).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from platform_ops import wiring
+from platform_ops.controller.planning import rollout_request
+from platform_ops.controller.rollouts import RolloutView
+from platform_ops.core.rollout import Phase
+
+from .step import Run, at_desk, run_to_end
+
+log = logging.getLogger(__name__)
+
+
+class RolloutOperator(BaseOperator):
+    """Drive the run's rollout until it reaches the phase `until`; fail when it ends anywhere else.
+
+    Opens the rollout if the run has none yet, lifts a hold that killing an earlier try left behind, and
+    defers.
+    """
+
+    def __init__(self, *, service: str, environment: str, until: Phase, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.service = service
+        self.environment = environment
+        self.until = until
+
+    def execute(self, context: Mapping[str, Any]) -> None:
+        run = Run.of(context, self.service, self.environment)
+        rollout_id = run_to_end(at_desk(_open_rollout, run))
+        self._defer_until(self.until, rollout_id)
+
+    def _defer_until(self, phase: Phase, rollout_id: str) -> None:
+        self.defer(
+            trigger=RolloutTrigger(rollout_id=rollout_id, until=phase.value), method_name="execute_complete"
+        )
+
+    def execute_complete(self, context: Mapping[str, Any], event: Mapping[str, Any]) -> None:
+        """The event only wakes us: what counts is what the ledger says now."""
+        run = Run.of(context, self.service, self.environment)
+        view = run_to_end(at_desk(_view, run))
+        if view.phase in (Phase.ROLLED_BACK, Phase.NEEDS_ATTENTION):
+            raise AirflowFailException(f"{view.phase.value}: {view.reason}")
+        if not view.reached(self.until):
+            raise AirflowFailException(f"The rollout stopped in {view.phase.value}: {view.reason or event}")
+        self.log.info("%s reached; traffic %s", view.phase.value, view.weights)
+
+
+class VerifyActiveOperator(RolloutOperator):
+    """Check the active version from outside; when it fails, roll back, prove the old version, and fail."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(until=Phase.ROLLED_BACK, **kwargs)
+
+    def execute(self, context: Mapping[str, Any]) -> None:
+        run = Run.of(context, self.service, self.environment)
+        rollout_id = run_to_end(at_desk(_roll_back_unless_verified, run))
+        if rollout_id is not None:
+            self._defer_until(Phase.ROLLED_BACK, rollout_id)
+
+
+async def _open_rollout(desk: wiring.Desk, run: Run) -> str:
+    promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
+    rollout_id = await desk.controller.open(rollout_request(desk.catalog, promotion, images=desk.images))
+    await desk.controller.resume(rollout_id, by=run.requested_by, why="the task runs again")
+    return rollout_id
+
+
+async def _view(desk: wiring.Desk, run: Run) -> RolloutView:
+    return await desk.controller.of_run(run.dag_id, run.run_id)
+
+
+async def _roll_back_unless_verified(desk: wiring.Desk, run: Run) -> str | None:
+    """The id of the rollout that now has to go back; None when the active version passed."""
+    view = await desk.controller.of_run(run.dag_id, run.run_id)
+    failures = await desk.controller.check_active(view.rollout_id)
+    if not failures:
+        return None
+    await desk.controller.request_rollback(view.rollout_id, by="verify_active", why="; ".join(failures))
+    return view.rollout_id
+
+
+class RolloutTrigger(BaseTrigger):
+    """Runs the controller for one rollout in the triggerer's event loop."""
+
+    def __init__(self, rollout_id: str, until: str) -> None:
+        super().__init__()
+        self.rollout_id = rollout_id
+        self.until = until
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return f"{type(self).__module__}.{type(self).__qualname__}", {
+            "rollout_id": self.rollout_id,
+            "until": self.until,
+        }
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        async with wiring.connect() as desk:
+            view = await desk.controller.drive(
+                self.rollout_id, goal=Phase(self.until), holder=_holder(), progress=self._log_progress
+            )
+        yield TriggerEvent({"phase": view.phase.value, "reason": view.reason})
+
+    def _log_progress(self, view: RolloutView) -> None:
+        self.log.info("%s", view)
+
+    async def on_kill(self) -> None:
+        """A person marked or cleared the task: weights stay where they are until somebody decides."""
+        async with wiring.connect() as desk:
+            await desk.controller.hold(
+                self.rollout_id, by="a person in the UI", why="the task was marked or cleared"
+            )
+
+
+def _holder() -> str:
+    return f"triggerer@{socket.gethostname()}:{os.getpid()}"

@@ -1,0 +1,24 @@
+"""The way of a release through the environments, as the catalog names them."""
+
+from __future__ import annotations
+
+from platform_ops.catalog.models import ENVIRONMENTS
+from platform_ops.core.errors import NotFound
+
+
+def builds(environment: str) -> bool:
+    """Only the first environment builds; the others take the digest (rule 5)."""
+    return environment == ENVIRONMENTS[0]
+
+
+def starts_by_hand(environment: str) -> bool:
+    """Production waits for a person."""
+    return environment == ENVIRONMENTS[-1]
+
+
+def environment_before(environment: str) -> str:
+    """The environment that must have verified a release first."""
+    position = ENVIRONMENTS.index(environment)
+    if position == 0:
+        raise NotFound(f"No environment comes before {environment}.")
+    return ENVIRONMENTS[position - 1]
