@@ -41,11 +41,12 @@ class Builder:
     def _base(self, recipe: Recipe) -> Layer:
         apt = Apt(self.cache / "debian")
         files = apt.resolve(recipe.packages, recipe.leave_out)
-        key = _key("base", *files, recipe.user, str(recipe.uid))
+        key = _key("base", *files, "drop", *recipe.drop, recipe.user, str(recipe.uid))
 
         def make() -> Tree:
             self.progress(f"base layer: {len(files)} Debian packages")
-            tree = root_filesystem([apt.path(name) for name in files], user=recipe.user, uid=recipe.uid)
+            packages = [apt.path(name) for name in files]
+            tree = root_filesystem(packages, drop=recipe.drop, user=recipe.user, uid=recipe.uid)
             return with_byte_code(tree, f"usr/lib/python{'.'.join(map(str, IMAGE_PYTHON))}")
 
         return cached(self.cache, key, make)

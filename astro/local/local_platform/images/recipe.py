@@ -18,6 +18,8 @@ class Recipe:
     """Debian packages of the base layer; their dependencies come along."""
     leave_out: tuple[str, ...] = ()
     """Debian packages that count as installed: dependencies that nothing in the image runs."""
+    drop: tuple[str, ...] = ()
+    """Files of those packages that the image does not need, as patterns of paths without a leading slash."""
     requirements: str | None = None
     """A requirements file with hashes for the dependency layer."""
     application: tuple[str, ...] = ()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import fnmatch
 import io
 import re
 import subprocess
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from local_platform.images.debian import control_fields
@@ -25,7 +26,7 @@ _DROPPED = re.compile(
 )
 
 
-def root_filesystem(packages: Iterable[Path], *, user: str, uid: int) -> Tree:
+def root_filesystem(packages: Iterable[Path], *, drop: Sequence[str], user: str, uid: int) -> Tree:
     """The merged contents of `packages`, a user, a CA bundle, and the package list that scanners read."""
     tree = Tree()
     for package in packages:
@@ -33,6 +34,9 @@ def root_filesystem(packages: Iterable[Path], *, user: str, uid: int) -> Tree:
         fields = control_fields(package)
         name = fields.partition("Package: ")[2].partition("\n")[0]
         tree.file(f"var/lib/dpkg/status.d/{name}", fields)
+    for pattern in drop:
+        for path in fnmatch.filter(list(tree), pattern):
+            del tree[path]
     _link_merged_folders(tree)
     _write_what_scripts_write(tree, user, uid)
     return tree
