@@ -2,63 +2,149 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
+from platform_ops.core.errors import GateClosed, NotFound
 from platform_ops.core.plan import Plan
-from platform_ops.core.ports import Manifest
-from platform_ops.core.release import Colour, Release, Target, Weights
-from platform_ops.core.state import Observed, Phase, Rollout, Transition
+from platform_ops.core.release import Colour
+from platform_ops.core.state import Hold, Phase, Rollout, Wish
+
+from .checks import run_checks
+from .driving import drive, entry_of
+from .ports import NoCrashPoints, Ports
+from .standby import Standby
+from .views import Progress, RolloutRequest, RolloutView
+
+__all__ = ["NoCrashPoints", "Ports", "Progress", "RolloutController", "RolloutRequest", "RolloutView"]
 
 
-@dataclass(frozen=True)
-class RolloutRequest:
-    """What is asked for. The controller picks the colour: the one without traffic."""
+class RolloutController:
+    """Every method may be called by any process, at any time, again."""
 
-    dag_id: str
-    run_id: str
-    promotion_id: str | None
-    target: Target
-    release: Release
-    plan: Plan
-    """Its `manifests` are empty; those of the colour that is picked are put in."""
-    manifests: Mapping[Colour, tuple[Manifest, ...]]
-    requested_by: str
-    log_url: str = ""
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
 
+    async def open(self, request: RolloutRequest) -> str:
+        """Write the rollout into the ledger; touches nothing else. Idempotent per run; returns its id.
 
-@dataclass(frozen=True)
-class RolloutView:
-    """A rollout as it stands, with what the controller saw and did last (None outside of `drive`)."""
+        Raises Held while another rollout of the service there is not over; one in its warm window ends.
+        """
+        known = await self._ports.ledger.rollouts.of_run(request.dag_id, request.run_id)
+        if known is not None:
+            return known.id
+        active, digest = await self._active(request)
+        colour = active.other if active else Colour.BLUE
+        rollout = self._new(request, colour, digest)
+        why = f"{request.release.name} asked for by {request.requested_by}; {colour} is the preview"
+        entry = entry_of(rollout, rollout.created_at, request.requested_by, "note", "Open", why)
+        return (await self._ports.ledger.rollouts.insert(rollout, entry)).id
 
-    rollout: Rollout
-    transition: Transition | None = None
-    observed: Observed | None = None
+    async def drive(
+        self, rollout_id: str, *, goal: Phase, holder: str, progress: Progress | None = None
+    ) -> RolloutView:
+        """Bring the rollout to `goal`; returns there, or where it ended (RolledBack, NeedsAttention), or while
+        a person holds it after its promotion. Waits while somebody else has the lease. Safe to cancel."""
+        if goal.forward:
+            await self._ports.ledger.rollouts.raise_goal(rollout_id, goal)
+        return await drive(self._ports, rollout_id, goal, holder, progress)
 
-    @property
-    def rollout_id(self) -> str:
-        return self.rollout.id
+    async def hold(self, rollout_id: str, *, by: str, why: str) -> None:
+        """Weights stay where they are and nobody takes over, until `resume` or `request_rollback`; after the
+        plan's hold limit it rolls back by itself."""
+        now = self._ports.clock.now()
+        rollout = await self._ports.ledger.rollouts.get(rollout_id)
+        if rollout.phase is Phase.ROLLING_BACK or rollout.phase.terminal:
+            return
+        entry = entry_of(rollout, now, by, "note", "Hold", why)
+        await self._ports.ledger.rollouts.hold(rollout_id, Hold(by, why, now), entry)
 
-    @property
-    def phase(self) -> Phase:
-        return self.rollout.phase
+    async def resume(self, rollout_id: str, *, by: str, why: str) -> None:
+        """Lift the hold; without one it does nothing."""
+        now = self._ports.clock.now()
+        rollout = await self._ports.ledger.rollouts.get(rollout_id)
+        entry = entry_of(rollout, now, by, "note", "Resume", why)
+        await self._ports.ledger.rollouts.resume(rollout_id, now, entry)
 
-    @property
-    def weights(self) -> Weights:
-        return self.observed.route.weights if self.observed else self.rollout.weights
+    async def request_rollback(self, rollout_id: str, *, by: str, why: str) -> None:
+        """Whoever drives the rollout, or the standby, goes back next. GateClosed when it is over."""
+        now = self._ports.clock.now()
+        rollout = await self._ports.ledger.rollouts.get(rollout_id)
+        if rollout.phase is Phase.ROLLED_BACK:
+            return
+        entry = entry_of(rollout, now, by, "note", "RequestRollback", why)
+        await self._ports.ledger.rollouts.wish_back(rollout_id, Wish(by, why, now), entry)
 
-    @property
-    def reason(self) -> str:
-        return self.rollout.reason
+    async def abort(self, rollout_id: str, *, by: str, why: str) -> None:
+        """Stop a rollout that is not promoted yet and go back. GateClosed afterwards: then it is a rollback."""
+        rollout = await self._ports.ledger.rollouts.get(rollout_id)
+        if rollout.phase.reached(Phase.PROMOTED):
+            raise GateClosed(
+                f"{rollout.release.name} is promoted in {rollout.target.key}: nothing is left to abort; "
+                "use rollback to go back to the version before"
+            )
+        await self.request_rollback(rollout_id, by=by, why=why)
 
-    def reached(self, phase: Phase) -> bool:
-        return self.phase.reached(phase)
+    async def of_run(self, dag_id: str, run_id: str) -> RolloutView:
+        view = await self.find_of_run(dag_id, run_id)
+        if view is None:
+            raise NotFound(f"Run {run_id} of {dag_id} has no rollout: the task `deploy_preview` comes first")
+        return view
 
-    def __str__(self) -> str:
-        """One line for a log or a terminal."""
-        r, w = self.rollout, self.weights
-        next_act = f"; {self.transition.act}: {self.transition.why}" if self.transition else ""
-        return f"{r.target.key} {r.release.name} ({r.colour}): {r.phase} step {r.step}, blue {w.blue} % green {w.green} %{next_act}"
+    async def find_of_run(self, dag_id: str, run_id: str) -> RolloutView | None:
+        rollout = await self._ports.ledger.rollouts.of_run(dag_id, run_id)
+        return RolloutView(rollout) if rollout else None
 
+    async def active(self, service: str, environment: str) -> RolloutView | None:
+        """The rollout that is not over there, also in its warm window."""
+        rollout = await self._ports.ledger.rollouts.active(service, environment)
+        return RolloutView(rollout) if rollout else None
 
-Progress = Callable[[RolloutView], None]
+    async def check_active(self, rollout_id: str) -> list[str]:
+        """Run the checks the way users come; what is wrong, in words. Empty: the new version serves and is well."""
+        rollout = await self._ports.ledger.rollouts.get(rollout_id)
+        report = await run_checks(
+            self._ports.probe,
+            self._ports.clock,
+            rollout.target,
+            rollout.colour,
+            rollout.plan.checks,
+            preview=False,
+        )
+        if report.passed:
+            return []
+        return list(report.failures) or ["the catalog names no checks, and no check is no pass"]
+
+    async def standby(
+        self, holder: str, stop: asyncio.Event, deliver: Callable[[], Awaitable[object]] | None = None
+    ) -> None:
+        """The loop of `ops controller`: takes over what nobody drives, owns the warm window, sends overdue
+        pages by `deliver`. Returns after `stop` is set, with every lease given back."""
+        await Standby(self._ports, holder, deliver).run(stop)
+
+    async def _active(self, request: RolloutRequest) -> tuple[Colour | None, str | None]:
+        """The colour that serves now, and its digest."""
+        active = (await self._ports.router.observe(request.target)).weights.majority
+        if active is None:
+            return None, None
+        return active, (await self._ports.workloads.status(request.target, active)).digest
+
+    def _new(self, request: RolloutRequest, colour: Colour, previous_digest: str | None) -> Rollout:
+        plan: Plan = replace(request.plan, manifests=tuple(request.manifests[colour]))
+        return Rollout(
+            id=str(uuid.uuid4()),
+            dag_id=request.dag_id,
+            run_id=request.run_id,
+            promotion_id=request.promotion_id,
+            target=request.target,
+            release=request.release,
+            colour=colour,
+            previous_digest=previous_digest,
+            plan=plan,
+            goal=Phase.PENDING,
+            requested_by=request.requested_by,
+            log_url=request.log_url,
+            created_at=self._ports.clock.now(),
+        )

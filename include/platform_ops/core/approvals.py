@@ -41,7 +41,7 @@ class QuorumResult:
 
 @dataclass(frozen=True)
 class Grant:
-    """The approvals of one digest in one environment, complete. Immutable; what the router's guard looks for."""
+    """The complete approvals of one digest in one environment: what the router's guard looks for."""
 
     service: str
     environment: str
@@ -60,7 +60,7 @@ def quorum(
     entitled decides."""
     own_work: dict[str, str] = {}
     if not rule.self_review:
-        own_work = {author: "wrote part of the release" for author in authors}
+        own_work = dict.fromkeys(authors, "wrote part of the release")
         own_work[requester] = "asked for the release"
     refused: list[str] = []
     counted: dict[str, Vote] = {}

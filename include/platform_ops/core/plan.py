@@ -85,7 +85,7 @@ class Plan:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Plan:
-        """Fields that a newer version added take their defaults; unknown ones of a newer version are left out."""
+        """Fields that a newer version added take their defaults; unknown ones are left out."""
         known = {name: stored[name] for name in cls.__dataclass_fields__ if name in stored}
         for name in _DURATIONS & known.keys():
             known[name] = timedelta(seconds=known[name])

@@ -12,7 +12,7 @@ from .release import Release, release_name
 
 RUNNING = "running"
 OUTCOMES = ("promoted", "failed", "rolled_back", "refused")
-"""How a promotion can end. `promoted`: rolled out and verified, so the next environment may take the release."""
+"""How a promotion can end. `promoted`: rolled out and verified, so that the next environment takes it."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class GateResult:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the journal. Of an act: `intent` before the effect, `done` or `failed` after it; else `note`."""
+    """One line of the journal. Of an act: `intent` before it, `done` or `failed` after it; else `note`."""
 
     service: str
     environment: str

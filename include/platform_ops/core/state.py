@@ -1,8 +1,8 @@
-"""The state of one rollout and what can happen to it. Immutable; it moves by the named functions of this module."""
+"""The state of one rollout and what can happen to it. Immutable; it moves by the functions of this module."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -34,7 +34,7 @@ class Phase(StrEnum):
     ROLLING_BACK = "RollingBack"
     """Traffic goes back to the old colour."""
     ROLLED_BACK = "RolledBack"
-    """The old colour has all traffic, seen in real responses, and passed its checks; the new one is removed."""
+    """The old colour has all traffic, seen in real responses, passed its checks; the new one is removed."""
     NEEDS_ATTENTION = "NeedsAttention"
     """Both colours are bad: traffic stays put and people are paged."""
 
@@ -73,7 +73,7 @@ _FORWARD = (
 
 @dataclass(frozen=True)
 class Hold:
-    """A person (or the controller, for want of a verdict) stopped the rollout: weights stay where they are."""
+    """A person (or the controller, for want of a verdict) stopped the rollout: weights stay as they are."""
 
     by: str
     why: str
@@ -127,12 +127,14 @@ class Rollout:
     created_at: datetime
     phase: Phase = Phase.PENDING
     step: int = 0
-    weights: Weights = Weights()
+    weights: Weights = field(default_factory=Weights)
     """The last ones wanted."""
     moved: bool = False
     """Traffic was sent to the new colour, or was about to be."""
     entered_at: datetime | None = None
     """Begin of the phase."""
+    shifted_at: datetime | None = None
+    """When the present weights were first asked for."""
     since: datetime | None = None
     """When real responses showed the wanted weights; None: not yet."""
     checked: CheckReport | None = None
@@ -164,6 +166,8 @@ class Rollout:
 
     def settled(self, goal: Phase) -> bool:
         """Nothing is left to do on the way to `goal`: reached, gone back, or waiting for people."""
+        if self.wish is not None and self.phase.forward and not self.phase.terminal:
+            return False
         return self.phase.reached(goal) or self.phase.terminal or self.phase is Phase.NEEDS_ATTENTION
 
 
@@ -196,7 +200,17 @@ class Act(StrEnum):
     @property
     def recorded(self) -> bool:
         """Waiting is no event: it would drown the journal."""
-        return self not in (Act.WAIT, Act.STAY)
+        return self not in (Act.WAIT, Act.STAY, Act.GENERATE)
+
+    @property
+    def looks_only(self) -> bool:
+        """Has no effect to announce; its outcome is recorded when it says something."""
+        return self in (Act.CONFIRM, Act.GENERATE)
+
+    @property
+    def of_ledger(self) -> bool:
+        """Changes nothing but the row."""
+        return self in (Act.ENTER, Act.BEGIN_ROLLBACK, Act.NEED_ATTENTION)
 
 
 @dataclass(frozen=True)
@@ -232,12 +246,13 @@ class Effect:
     report: CheckReport | None = None
 
 
-def intended(rollout: Rollout, transition: Transition) -> Rollout:
-    """The row as it is written before the effect: from here on nobody may believe that traffic never moved."""
+def intended(rollout: Rollout, transition: Transition, now: datetime) -> Rollout:
+    """The row as it is written before the effect: nobody may believe any more that traffic never moved."""
     if transition.act is not Act.SHIFT or transition.weights is None:
         return rollout
     moved = rollout.moved or transition.weights.of(rollout.colour) > 0
-    return replace(rollout, weights=transition.weights, moved=moved, since=None)
+    shifted_at = rollout.shifted_at if transition.weights == rollout.weights else now
+    return replace(rollout, weights=transition.weights, moved=moved, since=None, shifted_at=shifted_at or now)
 
 
 def advanced(rollout: Rollout, transition: Transition, effect: Effect, now: datetime) -> Rollout:

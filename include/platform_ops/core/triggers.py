@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import pairwise
 from string import Template
 
 from .ports import Point
@@ -177,9 +178,7 @@ def _judge_level(trigger: Trigger, values: Sequence[Point], samples: int, now: d
     start = now - trigger.sustained
     inside = [p for p in values if p.at >= start]
     if not inside:
-        return _verdict(
-            trigger, Outcome.NO_DATA, "the expression has no value in the window", samples=samples
-        )
+        return _verdict(trigger, Outcome.NO_DATA, "it has no value in the window", samples=samples)
     latest = inside[-1].value
     text = f"{latest:g} (limit {trigger.threshold:g}, {samples} requests)"
     if latest <= trigger.threshold:
@@ -192,7 +191,7 @@ def _covered(points: Sequence[Point], start: datetime) -> bool:
     """Whether data reach back to `start`, give or take one scrape of the range's own spacing."""
     if len(points) < 2:
         return False
-    spacing = min(b.at - a.at for a, b in zip(points, points[1:], strict=False))
+    spacing = min(b.at - a.at for a, b in pairwise(points))
     return points[0].at <= start + spacing
 
 
@@ -235,7 +234,7 @@ _P95 = (
 
 
 def default_triggers() -> tuple[Trigger, ...]:
-    """The user's numbers: error rate > 1 % for 2 min, p95 > 5 s for 3 min; and fast burn for total failure."""
+    """Error rate > 1 % for 2 min and p95 > 5 s for 3 min, as the user states; fast burn for total failure."""
     return (
         Trigger("error-rate", Kind.RATIO, _ERRORS, _REQUESTS, 0.01, timedelta(minutes=2), 100),
         Trigger("latency-p95", Kind.LEVEL, _P95, _REQUESTS, 5.0, timedelta(minutes=3), 20),

@@ -1,0 +1,91 @@
+"""A rollout as a row, and back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from platform_ops.core.plan import Plan
+from platform_ops.core.release import Colour, Release, Target, Weights
+from platform_ops.core.state import CheckReport, Hold, Phase, Rollout, Wish
+
+from .database import Row
+
+_SAME = (
+    "id",
+    "dag_id",
+    "run_id",
+    "promotion_id",
+    "previous_digest",
+    "requested_by",
+    "log_url",
+    "created_at",
+    "step",
+    "moved",
+    "entered_at",
+    "shifted_at",
+    "since",
+    "reason",
+    "holder",
+    "token",
+    "lease_until",
+)
+"""Fields that are columns of the same name and type."""
+
+
+def as_row(rollout: Rollout) -> Row:
+    row: Row = {name: getattr(rollout, name) for name in _SAME}
+    return row | {
+        "service": rollout.target.service,
+        "environment": rollout.target.environment,
+        "target": Jsonb(asdict(rollout.target)),
+        "release": Jsonb(asdict(rollout.release)),
+        "colour": rollout.colour.value,
+        "plan": Jsonb(rollout.plan.to_json()),
+        "goal": rollout.goal.value,
+        "phase": rollout.phase.value,
+        "weight_blue": rollout.weights.blue,
+        "weight_green": rollout.weights.green,
+        "checked": optional_json(rollout.checked),
+        "hold": optional_json(rollout.hold),
+        "wish": optional_json(rollout.wish),
+    }
+
+
+def from_row(row: Row) -> Rollout:
+    same = {name: row[name] for name in _SAME}
+    same["id"] = str(row["id"])
+    same["promotion_id"] = str(row["promotion_id"]) if row["promotion_id"] else None
+    return Rollout(
+        **same,
+        target=Target(**row["target"]),
+        release=Release(**row["release"]),
+        colour=Colour(row["colour"]),
+        plan=Plan.from_json(row["plan"]),
+        goal=Phase(row["goal"]),
+        phase=Phase(row["phase"]),
+        weights=Weights(row["weight_blue"], row["weight_green"]),
+        checked=_report(row["checked"]),
+        hold=Hold(**_timed(row["hold"])) if row["hold"] else None,
+        wish=Wish(**_timed(row["wish"])) if row["wish"] else None,
+    )
+
+
+def optional_json(value: Hold | Wish | CheckReport | None) -> Jsonb | None:
+    if value is None:
+        return None
+    return Jsonb({**asdict(value), "at": value.at.isoformat()})
+
+
+def _timed(stored: Row) -> dict[str, Any]:
+    return {**stored, "at": datetime.fromisoformat(stored["at"])}
+
+
+def _report(stored: Row | None) -> CheckReport | None:
+    if stored is None:
+        return None
+    fields = _timed(stored)
+    return CheckReport(Colour(fields["colour"]), fields["ran"], tuple(fields["failures"]), fields["at"])

@@ -1,0 +1,57 @@
+"""What real responses say: a weight is reached when they show it, not when the patch was accepted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+from platform_ops.core.plan import Check
+from platform_ops.core.ports import Probe, ProbeAnswer
+from platform_ops.core.release import Colour, Target, Weights
+from platform_ops.core.state import Effect
+
+from .checks import send
+
+ALL_OF = 20
+"""So many answers in a row must be of the only colour with traffic."""
+
+AT_MOST = 200
+"""Requests until a colour with a share must have shown itself: at 5 % it hides with a chance of 4 in 100,000."""
+
+_PORTION = 20
+
+
+async def confirm(
+    probe: Probe, target: Target, weights: Weights, gaining: Colour, checks: tuple[Check, ...]
+) -> Effect:
+    """Whether responses show `weights`. `gaining` is the colour whose weight rose."""
+    check = checks[0] if checks else Check("/")
+    if weights.of(gaining) == 100:
+        colours = Counter(await _colours(probe, target, check, ALL_OF))
+        return Effect(_words(colours), confirmed=colours == {gaining: ALL_OF})
+    colours = Counter()
+    while colours.total() < AT_MOST:
+        colours.update(await _colours(probe, target, check, _PORTION))
+        if colours[gaining]:
+            return Effect(_words(colours), confirmed=True)
+    return Effect(_words(colours))
+
+
+async def generate_load(probe: Probe, target: Target, colour: Colour, checks: tuple[Check, ...]) -> Effect:
+    """One portion of verification load on a colour, made of its checks."""
+    wanted = checks or (Check("/"),)
+    portion = [wanted[n % len(wanted)] for n in range(_PORTION)]
+    answers = await asyncio.gather(*(send(probe, target, check, colour) for check in portion))
+    statuses = Counter(answer.status for answer in answers)
+    return Effect(", ".join(f"{n} x {status}" for status, n in sorted(statuses.items())))
+
+
+async def _colours(probe: Probe, target: Target, check: Check, number: int) -> list[Colour | None]:
+    answers: list[ProbeAnswer] = await asyncio.gather(
+        *(send(probe, target, check, None) for _ in range(number))
+    )
+    return [answer.colour for answer in answers]
+
+
+def _words(colours: Counter[Colour | None]) -> str:
+    return ", ".join(f"{n} x {colour or 'no colour'}" for colour, n in colours.most_common())
