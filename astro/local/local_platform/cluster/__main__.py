@@ -19,16 +19,22 @@ from .state import ClusterState, Settings
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="local_platform.cluster", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the state, created with mode 0700")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder of the state, created with mode 0700"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, required=True, help="port to listen on; 0 picks a free one")
     parser.add_argument("--tokens", type=Path, required=True, help='lines of token,user,uid,"group1,group2"')
     parser.add_argument("--tls-cert", type=Path, help="PEM certificate (with chain) of the server")
     parser.add_argument("--tls-key", type=Path, help="PEM key of the certificate")
-    parser.add_argument("--ca-cert", type=Path, help="PEM that clients verify the server with (default: --tls-cert)")
+    parser.add_argument(
+        "--ca-cert", type=Path, help="PEM that clients verify the server with (default: --tls-cert)"
+    )
     parser.add_argument("--node-token-file", type=Path, help="bearer token for the node agents")
     parser.add_argument("--server-name", action="append", default=[], help="further name to be asked under")
-    parser.add_argument("--without-gateway-api", action="store_true", help="install no CustomResourceDefinitions")
+    parser.add_argument(
+        "--without-gateway-api", action="store_true", help="install no CustomResourceDefinitions"
+    )
     return parser
 
 
@@ -42,7 +48,9 @@ def settings_from(parsed: argparse.Namespace) -> Settings:
         users=read_token_file(parsed.tokens),
         certificate=authority.read_text() if authority else "",
         node_token=token,
-        hosts=frozenset({"127.0.0.1", "localhost", "kubernetes.default.svc", parsed.host, *parsed.server_name}),
+        hosts=frozenset(
+            {"127.0.0.1", "localhost", "kubernetes.default.svc", parsed.host, *parsed.server_name}
+        ),
         install_gateway_api=not parsed.without_gateway_api,
         address=f"{parsed.host}:{parsed.port}",
     )
@@ -66,7 +74,7 @@ async def serve(parsed: argparse.Namespace) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await stop.wait()
     await runner.cleanup()
-    state.close()
+    await state.close()
 
 
 def main() -> None:

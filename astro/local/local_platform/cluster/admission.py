@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import random
 from typing import Any
 
-from .errors import StatusError, forbidden, not_found, object_details, qualified
+from .errors import forbidden, not_found, object_details, qualified
 from .networks import ServiceAddresses
 from .resources import Resource
 from .store import Store
@@ -136,8 +137,6 @@ class Admission:
 
     def _secret(self, document: JSON) -> None:
         """stringData becomes data, base64 of it."""
-        import base64
-
         plain = document.pop("stringData", None)
         if plain:
             data = document.get("data") or {}
@@ -273,9 +272,3 @@ def quality_of_service(spec: JSON) -> str:
     if not asked:
         return "BestEffort"
     return "Guaranteed" if guaranteed else "Burstable"
-
-
-def not_scheduled(name: str) -> StatusError:
-    from .errors import bad_request
-
-    return bad_request(f"pod {name} does not have a host assigned")

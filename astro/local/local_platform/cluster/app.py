@@ -19,7 +19,14 @@ from .views import Accepted, encode
 
 log = logging.getLogger(__name__)
 
-_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get", "HEAD": "get"}
+_VERBS = {
+    "POST": "create",
+    "PUT": "update",
+    "PATCH": "patch",
+    "DELETE": "delete",
+    "GET": "get",
+    "HEAD": "get",
+}
 _LARGEST_BODY = 3 * 1024 * 1024
 
 
@@ -36,7 +43,9 @@ async def _answer(request: web.Request) -> web.StreamResponse:
     except StatusError as error:
         return status_response(error, request)
     except web.HTTPRequestEntityTooLarge:
-        error = StatusError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {_LARGEST_BODY}")
+        error = StatusError(
+            413, "RequestEntityTooLarge", f"Request entity too large: limit is {_LARGEST_BODY}"
+        )
         return status_response(error, request)
     except (ConnectionError, web.HTTPException):
         raise
@@ -49,7 +58,9 @@ def status_response(error: StatusError, request: web.Request) -> web.Response:
     body = encode(error.status())
     if request.headers.get("Accept", "").startswith("application/yaml"):
         text = yaml.safe_dump(error.status(), sort_keys=False)
-        return web.Response(text=text, status=error.code, content_type="application/yaml", headers=error.headers)
+        return web.Response(
+            text=text, status=error.code, content_type="application/yaml", headers=error.headers
+        )
     headers = CIMultiDict(error.headers)
     headers["Content-Type"] = "application/json"
     return web.Response(body=body, status=error.code, headers=headers)
@@ -63,7 +74,9 @@ async def _route(request: web.Request) -> web.StreamResponse:
     if target is None:
         state.authorizer.check(user, Attributes(_VERBS.get(request.method, "get"), path=request.path))
         answer = discovery.answer(state, request) or await openapi.answer(state, request)
-        return answer or web.Response(status=404, text="404 page not found\n", headers={"X-Content-Type-Options": "nosniff"})
+        return answer or web.Response(
+            status=404, text="404 page not found\n", headers={"X-Content-Type-Options": "nosniff"}
+        )
     if not state.resources.served(target.group, target.version):
         state.authorizer.check(user, Attributes(_VERBS.get(request.method, "get"), path=request.path))
         return web.Response(status=404, text="404 page not found\n")
@@ -80,7 +93,9 @@ def _check_host(state: ClusterState, request: web.Request) -> None:
     """Refuse names that are not ours: a web page could otherwise reach the server under a name of its own."""
     host = urlsplit(f"//{request.headers.get('Host', '')}").hostname or ""
     if host not in state.settings.hosts:
-        raise forbidden(f'the server is not known as "{host}"; ask it as {sorted(state.settings.hosts)[0]}', {})
+        raise forbidden(
+            f'the server is not known as "{host}"; ask it as {sorted(state.settings.hosts)[0]}', {}
+        )
 
 
 def _user(state: ClusterState, request: web.Request) -> User:

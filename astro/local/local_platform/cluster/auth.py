@@ -71,10 +71,16 @@ class ServiceAccountTokens:
         self._key = key_file.read_bytes()
         self._exists = exists  # namespace, name, uid: whether the account is still that one
 
-    def issue(self, namespace: str, name: str, uid: str, now: datetime, seconds: int, audiences: list[str]) -> str:
+    @staticmethod
+    def expiry(now: datetime, seconds: int) -> datetime:
+        return now + timedelta(seconds=seconds)
+
+    def issue(
+        self, namespace: str, name: str, uid: str, now: datetime, seconds: int, audiences: list[str]
+    ) -> str:
         claims = {
             "aud": audiences,
-            "exp": int((now + timedelta(seconds=seconds)).timestamp()),
+            "exp": int(self.expiry(now, seconds).timestamp()),
             "iat": int(now.timestamp()),
             "iss": "https://kubernetes.default.svc",
             "kubernetes.io": {"namespace": namespace, "serviceaccount": {"name": name, "uid": uid}},

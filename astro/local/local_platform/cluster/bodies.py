@@ -100,7 +100,7 @@ def _checked(value: Any) -> JSON:
         found = {list: "array", str: "string", bool: "bool", type(None): "null"}.get(type(value), "number")
         raise bad_request(
             "couldn't get version/kind; json parse error: json: cannot unmarshal "
-            f"{found} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; "
+            f'{found} into Go value of type struct {{ APIVersion string "json:\\"apiVersion,omitempty\\""; '
             'Kind string "json:\\"kind,omitempty\\"" }'
         )
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from .crds import GATEWAY_API_CRDS
@@ -102,16 +103,26 @@ def withdraw(state: ClusterState, definition: JSON) -> None:
 def _install_once(state: ClusterState, definition: JSON, options: Options) -> None:
     name = definition["metadata"]["name"]
     if state.store.get(_CRD_BUCKET, "", name) is None:
-        import copy
-
         _ensure(
-            state, "apiextensions.k8s.io", "v1", "customresourcedefinitions", "", copy.deepcopy(definition), options
+            state,
+            "apiextensions.k8s.io",
+            "v1",
+            "customresourcedefinitions",
+            "",
+            copy.deepcopy(definition),
+            options,
         )
         establish(state, name)
 
 
 def _ensure(
-    state: ClusterState, group: str, version: str, plural: str, namespace: str, document: JSON, options: Options
+    state: ClusterState,
+    group: str,
+    version: str,
+    plural: str,
+    namespace: str,
+    document: JSON,
+    options: Options,
 ) -> None:
     resource = state.resources.find(group, version, plural)
     if resource is None:

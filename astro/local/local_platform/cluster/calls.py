@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from functools import cached_property
 from typing import Any
 
+import yaml
 from aiohttp import web
 from multidict import CIMultiDict
 
@@ -110,10 +112,6 @@ class Call:
                 quoted = text.replace("\\", "\\\\").replace('"', '\\"')
                 sent.add("Warning", f'299 - "{quoted}"')
         if self.accepted.yaml:
-            import json
-
-            import yaml
-
             sent["Content-Type"] = "application/yaml"
             return web.Response(body=yaml.safe_dump(json.loads(body)).encode(), status=status, headers=sent)
         sent["Content-Type"] = "application/json"

@@ -41,9 +41,7 @@ class DeleteOptions:
         policy = body.get("propagationPolicy", query.get("propagationPolicy"))
         orphan = body.get("orphanDependents", query.get("orphanDependents"))
         if policy is not None and policy not in _POLICIES:
-            message = (
-                f'Unsupported value: "{policy}": supported values: "Foreground", "Background", "Orphan", "nil"'
-            )
+            message = f'Unsupported value: "{policy}": supported values: "Foreground", "Background", "Orphan", "nil"'
             cause = Cause("FieldValueNotSupported", message, "propagationPolicy")
             raise invalid("meta.k8s.io", "DeleteOptions", "", [cause])
         if policy is None and orphan is not None:

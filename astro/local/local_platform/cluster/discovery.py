@@ -59,7 +59,9 @@ def _document(state: ClusterState, path: str) -> JSON | None:
         servers = [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}]
         return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": servers}
     if path == "/apis":
-        groups = [_group(name, versions) for name, versions in state.resources.group_versions().items() if name]
+        groups = [
+            _group(name, versions) for name, versions in state.resources.group_versions().items() if name
+        ]
         return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
     parts = path.strip("/").split("/")
     if parts[0] == "api" and len(parts) == 2:
@@ -124,7 +126,18 @@ def _subresource_entry(resource: Resource, name: str) -> JSON:
 
 
 def _paths(resources: Resources) -> list[str]:
-    found = ["/api", "/api/v1", "/apis", "/apis/", "/healthz", "/livez", "/openapi/v3", "/openapi/v3/", "/readyz", "/version"]
+    found = [
+        "/api",
+        "/api/v1",
+        "/apis",
+        "/apis/",
+        "/healthz",
+        "/livez",
+        "/openapi/v3",
+        "/openapi/v3/",
+        "/readyz",
+        "/version",
+    ]
     for group, versions in resources.group_versions().items():
         if group:
             found.append(f"/apis/{group}")

@@ -94,7 +94,11 @@ class ListOptions:
             text = "resourceVersionMatch is forbidden unless resourceVersion is provided"
             return [_forbidden("resourceVersionMatch", text)]
         if self.continue_token:
-            return [_forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided")]
+            return [
+                _forbidden(
+                    "resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"
+                )
+            ]
         if self.match not in ("Exact", "NotOlderThan"):
             return [_unsupported(self.match, '"Exact", "NotOlderThan", ""')]
         if self.match == "Exact" and self.revision == "0":
@@ -132,7 +136,9 @@ def _forbidden(field: str, text: str) -> Cause:
 
 def _unsupported(value: str, known: str) -> Cause:
     return Cause(
-        "FieldValueNotSupported", f'Unsupported value: "{value}": supported values: {known}', "resourceVersionMatch"
+        "FieldValueNotSupported",
+        f'Unsupported value: "{value}": supported values: {known}',
+        "resourceVersionMatch",
     )
 
 
@@ -151,7 +157,9 @@ def parse_revision(text: str) -> int:
     if not text:
         return 0
     if not text.isdigit():
-        raise ValueError(f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
+        raise ValueError(
+            f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+        )
     return int(text)
 
 
@@ -173,7 +181,9 @@ def list_page(store: Store, resource: Resource, namespace: str | None, options: 
         raise expired(LIST_TOO_OLD) from error
     # a list from the cache (resourceVersion=0) comes whole
     limit = 0 if revision == 0 and options.revision == "0" else options.limit
-    return _cut([one for one in candidates if options.selects(one.document)], shown, limit, options, namespace)
+    return _cut(
+        [one for one in candidates if options.selects(one.document)], shown, limit, options, namespace
+    )
 
 
 def _continued(store: Store, resource: Resource, namespace: str | None, options: ListOptions) -> Page:

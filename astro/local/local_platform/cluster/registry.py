@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from . import apply, managed_fields, patching, versions
 from .admission import Admission
 from .defaults import apply_defaults
@@ -20,9 +22,8 @@ from .errors import StatusError, already_exists, bad_request, conflict, invalid,
 from .resources import Resource, Resources
 from .schema import Schema
 from .store import Store, Stored
-from .validation import Cause
+from .validation import Cause, strict_errors
 from .validation import invalid as find_invalid
-from .validation import strict_errors
 
 JSON = dict[str, Any]
 Change = Callable[[JSON], JSON]
@@ -105,7 +106,13 @@ class Registry:
         return self._store(resource, document, options)
 
     def update(
-        self, resource: Resource, namespace: str, name: str, document: JSON, options: Options, subresource: str = ""
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        document: JSON,
+        options: Options,
+        subresource: str = "",
     ) -> Stored:
         """PUT. Raises 400, 404, 409 or 422."""
         self._identify(resource, document)
@@ -135,7 +142,6 @@ class Registry:
         change: Change,
         options: Options,
         subresource: str = "",
-        view: Change | None = None,
     ) -> Stored:
         """Apply `change` to the live object. Raises what it raises, 404, 409 or 422."""
         live = self.get(resource, namespace, name)
@@ -154,7 +160,13 @@ class Registry:
         return self._replace(resource, live, after, options, subresource)
 
     def server_side_apply(
-        self, resource: Resource, namespace: str, name: str, applied: JSON, options: Options, subresource: str = ""
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        applied: JSON,
+        options: Options,
+        subresource: str = "",
     ) -> tuple[Stored, bool]:
         """The object after the apply, and whether it was created by it. Raises 404, 409 with causes, 422 or 500."""
         self._identify(resource, applied)
@@ -228,7 +240,13 @@ class Registry:
     ) -> Stored:
         old = live.copy()
         metadata = document["metadata"]
-        for name in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
+        for name in (
+            "uid",
+            "creationTimestamp",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "generation",
+        ):
             metadata.pop(name, None)
             if name in old["metadata"]:
                 metadata[name] = old["metadata"][name]
@@ -252,6 +270,9 @@ class Registry:
         """Only the part of the object that the path may write."""
         if subresource == "status":
             return self.admission.status_update(resource, old, document)
+        if subresource == "finalize":
+            finalizers = (document.get("spec") or {}).get("finalizers") or []
+            return {**old, "spec": {"finalizers": finalizers} if finalizers else {}}
         if resource.subresource("status") and subresource == "":
             document.pop("status", None)
             if "status" in old:
@@ -305,13 +326,17 @@ class Registry:
         api_version = document.get("apiVersion") or resource.api_version
         group, _, version = str(api_version).rpartition("/")
         if (group, version, kind) != resource.gvk:
-            if resource.custom or group != resource.group or self.resources.by_kind(group, version, kind) is None:
+            if (
+                resource.custom
+                or group != resource.group
+                or self.resources.by_kind(group, version, kind) is None
+            ):
                 raise bad_request(
                     f"the API version in the data ({api_version}) does not match the expected API version "
                     f"({resource.api_version})"
                     if kind == resource.kind
                     else f'{kind} in version "{version}" cannot be handled as a {resource.kind}: '
-                    f"no kind \"{kind}\" is registered for version \"{api_version}\" in scheme"
+                    f'no kind "{kind}" is registered for version "{api_version}" in scheme'
                 )
             internal = resource.group.partition(".")[0] or "core"
             raise bad_request(
@@ -387,8 +412,6 @@ class Registry:
 
 def dry(document: JSON) -> Stored:
     """A version that exists only in the answer of a dry run."""
-    import msgspec
-
     metadata = document["metadata"]
     return Stored(metadata.get("namespace", ""), metadata["name"], 0, document, msgspec.json.encode(document))
 

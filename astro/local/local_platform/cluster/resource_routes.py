@@ -7,13 +7,15 @@ from typing import Any
 
 from aiohttp import web
 
-from . import bodies, bootstrap, deletion, patching, subresources
+from . import bodies, bootstrap, deletion, metrics, patching, reviews, subresources
 from .calls import Call
-from .errors import StatusError, bad_request, method_not_allowed, unsupported_patch_type
+from .errors import StatusError, bad_request, invalid, method_not_allowed, unsupported_patch_type
 from .listing import ListOptions, Page, list_page
-from .schema import Schema
+from .registry import Change
+from .schema import Schema, TypeSchema
 from .store import Stored
-from .views import body_of, encode
+from .validation import Cause
+from .views import encode
 from .watch import Bookmark, Watch
 
 JSON = dict[str, Any]
@@ -26,13 +28,17 @@ APPLY_PATCH = ("application/apply-patch+yaml", "application/apply-patch+cbor")
 
 async def answer(call: Call) -> web.StreamResponse:
     if call.resource.group == "metrics.k8s.io":
-        return await subresources.metrics(call)
+        return await metrics.answer(call)
+    if call.resource.group in reviews.GROUPS and call.verb == "create":
+        return await reviews.answer(call)
     if call.target.subresource:
         special = await subresources.answer(call)
         if special is not None:
             return special
     elif call.verb not in call.resource.verbs:
         raise method_not_allowed()
+    if call.resource.kind == "Binding":
+        return await subresources.bind(call, "")
     match call.verb:
         case "get":
             return call.respond(call.view().one(_live(call)))
@@ -80,7 +86,9 @@ async def _watch(call: Call) -> web.StreamResponse:
     if call.target.legacy_watch and call.name:
         query["fieldSelector"] = f"metadata.name={call.name}"
     options = ListOptions.read(query, call.resource, watch=True)
-    response = web.StreamResponse(headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"})
+    response = web.StreamResponse(
+        headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
+    )
     view = call.view()
     try:
         watch = Watch(call.state.store, call.resource, _scope(call), options)
@@ -146,17 +154,22 @@ async def patch(call: Call, subresource: str = "") -> web.Response:
     return call.respond(call.view().one(stored))
 
 
-def _change(call: Call, media: str, body: bytes) -> Any:
+def _change(call: Call, media: str, body: bytes) -> Change:
+    return json_change(
+        media, body, Schema.for_kind(call.resource.gvk), custom=call.resource.custom is not None
+    )
+
+
+def json_change(media: str, body: bytes, schema: TypeSchema | None, *, custom: bool) -> Change:
+    """What a JSON, merge or strategic merge patch does to an object. Raises 400 and 415."""
     if media not in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH):
         raise unsupported_patch_type()
-    schema = Schema.for_kind(call.resource.gvk)
-    if media == STRATEGIC_PATCH and call.resource.custom:
+    if media == STRATEGIC_PATCH and custom:
         raise StatusError(
             415,
             "UnsupportedMediaType",
             "the body of the request was in an unknown format - accepted media types include: "
             f"{JSON_PATCH}, {MERGE_PATCH}, {APPLY_PATCH[0]}",
-            None,
         )
     wanted = bodies.decode_patch(body)
 
@@ -177,9 +190,6 @@ def _change(call: Call, media: str, body: bytes) -> Any:
 async def _apply(call: Call, body: bytes, subresource: str) -> web.Response:
     document = bodies.decode_applied(body)
     if not call.query.get("fieldManager"):
-        from .errors import invalid
-        from .validation import Cause
-
         cause = Cause("FieldValueRequired", "Required value: is required for apply patch", "fieldManager")
         raise invalid("meta.k8s.io", "PatchOptions", "", [cause])
     stored, created = call.state.registry.server_side_apply(
@@ -246,6 +256,3 @@ async def _after_write(call: Call, stored: Stored) -> None:
         bootstrap.complete_namespace(call.state, stored.name)
     if call.resource.kind == "CustomResourceDefinition":
         bootstrap.establish(call.state, stored.name)
-
-
-__all__ = ["answer", "body_of", "create", "delete", "delete_as", "patch", "update"]

@@ -246,6 +246,8 @@ class Resources:
     def remove(self, definition: JSON) -> None:
         spec = definition["spec"]
         group, plural = spec["group"], spec["names"]["plural"]
-        gone = [key for key, one in self._known.items() if one.custom and key[0] == group and key[2] == plural]
+        gone = [
+            key for key, one in self._known.items() if one.custom and key[0] == group and key[2] == plural
+        ]
         for key in gone:
             del self._known[key]

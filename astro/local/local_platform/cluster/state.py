@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from .auth import Authenticator, ServiceAccountTokens, User
+from .node_agents import NodeAgents
 from .rbac import Authorizer
 from .registry import Registry
 from .resources import Resources
@@ -46,8 +47,11 @@ class ClusterState:
         self.accounts = ServiceAccountTokens(settings.data / "service-account.key", self._account_exists)
         self.authenticator = Authenticator(settings.users, self.accounts)
         self.authorizer = Authorizer(self.store)
+        self.agents = NodeAgents(self.store, settings.node_token)
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        """End connections to nodes and the database."""
+        await self.agents.close()
         self.store.close()
 
     def _account_exists(self, namespace: str, name: str, uid: str) -> bool:

@@ -37,7 +37,10 @@ def to_stored(resource: Resource, document: JSON) -> JSON:
 
 def is_converted(resource: Resource) -> bool:
     """Whether objects of this resource are kept in another version than it serves."""
-    return resource.gvk in (("events.k8s.io", "v1", "Event"), ("autoscaling", "v1", "HorizontalPodAutoscaler"))
+    return resource.gvk in (
+        ("events.k8s.io", "v1", "Event"),
+        ("autoscaling", "v1", "HorizontalPodAutoscaler"),
+    )
 
 
 def from_stored(resource: Resource, document: JSON) -> JSON:

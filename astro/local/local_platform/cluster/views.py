@@ -18,7 +18,13 @@ from .store import Stored
 JSON = dict[str, Any]
 encode = msgspec.json.Encoder().encode
 
-_ACCEPTED = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "application/*", "*/*")
+_ACCEPTED = (
+    "application/json",
+    "application/yaml",
+    "application/vnd.kubernetes.protobuf",
+    "application/*",
+    "*/*",
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,9 @@ def body_of(resource: Resource, stored: Stored) -> bytes:
 class View:
     """Encodes what one request sees of a resource."""
 
-    def __init__(self, resource: Resource, accepted: Accepted, now: datetime, include_object: str = "Metadata") -> None:
+    def __init__(
+        self, resource: Resource, accepted: Accepted, now: datetime, include_object: str = "Metadata"
+    ) -> None:
         self.resource = resource
         self.form = accepted.form
         self._now = now
@@ -76,7 +84,11 @@ class View:
 
     def one(self, stored: Stored) -> bytes:
         if self.form == "Table":
-            return encode(self._table([stored], {"resourceVersion": stored.document["metadata"].get("resourceVersion", "")}))
+            return encode(
+                self._table(
+                    [stored], {"resourceVersion": stored.document["metadata"].get("resourceVersion", "")}
+                )
+            )
         if self.form:
             return encode(partial(stored.document))
         return body_of(self.resource, stored)
@@ -131,7 +143,11 @@ class View:
         elif self.form:
             subject = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
         else:
-            subject = {"kind": self.resource.kind, "apiVersion": self.resource.api_version, "metadata": metadata}
+            subject = {
+                "kind": self.resource.kind,
+                "apiVersion": self.resource.api_version,
+                "metadata": metadata,
+            }
         return encode({"type": "BOOKMARK", "object": subject}) + b"\n"
 
     def _item(self, stored: Stored) -> bytes:

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from .errors import StatusError, expired
 from .listing import ListOptions, parse_revision
 from .resources import Resource
@@ -145,6 +147,4 @@ def _left(event: Event) -> Stored:
         return event.current
     document = {**previous.document, "metadata": dict(previous.document["metadata"])}
     document["metadata"]["resourceVersion"] = str(event.revision)
-    import msgspec
-
     return Stored(previous.namespace, previous.name, event.revision, document, msgspec.json.encode(document))
