@@ -10,6 +10,8 @@ from typing import Any
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 
+from kubernetes.client import models as k8s
+
 from platform_ops import wiring
 from platform_ops.core.errors import GateClosed
 
@@ -37,6 +39,8 @@ class SourceCheck(KubernetesPodOperator):
             startup_check_interval_seconds=1,
             log_events_on_startup=False,
             automount_service_account_token=False,
+            volumes=[k8s.V1Volume(name="tmp", empty_dir=k8s.V1EmptyDirVolumeSource())],
+            volume_mounts=[k8s.V1VolumeMount(name="tmp", mount_path="/tmp")],
             container_security_context={
                 "runAsNonRoot": True,
                 "runAsUser": 10001,
@@ -68,18 +72,8 @@ async def _scan_arguments(desk: wiring.Desk, run: Run) -> list[str]:
         await desk.source.bundle(run.service, promotion.commit, bundle)
         await desk.objects.put(key, bundle)
     link = await desk.objects.presigned_get(key, LINK_EXPIRES)
-    return [
-        "scan",
-        "--bundle",
-        link,
-        "--commit",
-        promotion.commit,
-        "--exit-zero",
-        "--format",
-        "json",
-        "--output",
-        RESULT_FILE,
-    ]
+    what = ["--bundle", link, "--commit", promotion.commit]
+    return ["scan", *what, "--exit-zero", "--output", RESULT_FILE]
 
 
 async def _judge(desk: wiring.Desk, run: Run, result: Any) -> None:
@@ -102,4 +96,6 @@ async def _judge(desk: wiring.Desk, run: Run, result: Any) -> None:
             "Revoke them, remove them from the source, and push again."
         )
     if not passed:
-        raise GateClosed(f"The scan could not see everything ({result['outcome']}): {result.get('skipped')}")
+        raise GateClosed(
+            f"The scan could not see everything ({result['outcome']}): {result.get('not_scanned')}"
+        )
