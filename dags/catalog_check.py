@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from airflow.sdk import dag, task
 from platform_ops import wiring
-from platform_ops.orchestration.promotion_dag import BEGINNING
+from platform_ops.orchestration.service_dag import BEGINNING
 
 wiring.require_valid_catalog()
 

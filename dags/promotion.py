@@ -28,8 +28,8 @@ from platform_ops.orchestration import paging, way
 from platform_ops.orchestration import promotion as steps
 from platform_ops.orchestration.approval import approve
 from platform_ops.orchestration.branch import promoted_asset
-from platform_ops.orchestration.promotion_dag import promotion_dag, promotions
 from platform_ops.orchestration.rollout import RolloutOperator, VerifyActiveOperator
+from platform_ops.orchestration.service_dag import promotion_dag, promotions
 from platform_ops.orchestration.source_check import SourceCheck
 from platform_ops.orchestration.step import step
 

@@ -20,6 +20,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from platform_ops import wiring
 from platform_ops.controller.planning import rollout_request
 from platform_ops.controller.rollouts import RolloutView
+from platform_ops.core.errors import GateClosed
 from platform_ops.core.rollout import Phase
 
 from .step import Run, at_desk, run_to_end
@@ -72,6 +73,34 @@ class VerifyActiveOperator(RolloutOperator):
         rollout_id = run_to_end(at_desk(_roll_back_unless_verified, run))
         if rollout_id is not None:
             self._defer_until(Phase.ROLLED_BACK, rollout_id)
+
+
+class RollBackOperator(RolloutOperator):
+    """Take the traffic back from the release that was promoted last; done when the old version is proven."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(until=Phase.ROLLED_BACK, **kwargs)
+
+    def execute(self, context: Mapping[str, Any]) -> None:
+        run = Run.of(context, self.service, self.environment)
+        self._defer_until(Phase.ROLLED_BACK, run_to_end(at_desk(_ask_to_go_back, run)))
+
+    def execute_complete(self, context: Mapping[str, Any], event: Mapping[str, Any]) -> None:
+        if event["phase"] != Phase.ROLLED_BACK:
+            raise AirflowFailException(f"Not rolled back, but {event['phase']}: {event['reason']}")
+        self.log.info("The old version serves and passed its checks")
+
+
+async def _ask_to_go_back(desk: wiring.Desk, run: Run) -> str:
+    view = await desk.controller.active(run.service, run.environment)
+    if view is None:
+        raise GateClosed(
+            f"{run.service} has no rollout or warm window in {run.environment}: "
+            "promote an earlier release instead."
+        )
+    why = run.params.get("reason") or "a person asked for it"
+    await desk.controller.request_rollback(view.rollout_id, by=run.requested_by, why=why)
+    return view.rollout_id
 
 
 async def _open_rollout(desk: wiring.Desk, run: Run) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
-
 from kubernetes.client import models as k8s
 
 from platform_ops import wiring

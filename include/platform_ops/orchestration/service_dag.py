@@ -1,9 +1,10 @@
-"""What every promotion DAG is made of, so that `dags/promotion.py` holds nothing but the way of a release."""
+"""What the DAGs of a service are made of, so that the files in `dags/` hold nothing but the sequence."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from airflow.sdk import DAG, Asset, Param
 
@@ -24,19 +25,43 @@ def promotions() -> Iterator[tuple[str, str]]:
 
 
 def promotion_dag(service: str, environment: str, doc: str | None) -> DAG:
-    """`promote_<service>_<environment>`: one run at a time; a failed step is retried only where that
-    helps."""
-    return DAG(
-        dag_id=f"promote_{service}_{environment}",
+    """`promote_<service>_<environment>`: one run at a time."""
+    return _dag(
+        "promote",
+        service,
+        environment,
         dag_display_name=f"Promote {service} to {environment}",
         description=f"A release of {service} goes to {environment}.",
         doc_md=doc,
-        start_date=BEGINNING,
         schedule=_starts_with(service, environment),
+        params={"release": _release_param(service, environment)},
+    )
+
+
+def rollback_dag(service: str, environment: str, doc: str | None) -> DAG:
+    """`rollback_<service>_<environment>`: started by hand."""
+    reason = Param("", type="string", title="Reason", description="For the journal: why you go back.")
+    return _dag(
+        "rollback",
+        service,
+        environment,
+        dag_display_name=f"Roll back {service} in {environment}",
+        description=f"Traffic of {service} in {environment} goes back to the version before.",
+        doc_md=doc,
+        schedule=None,
+        params={"reason": reason},
+    )
+
+
+def _dag(verb: str, service: str, environment: str, **options: Any) -> DAG:
+    """A failed step is retried only where that helps; whatever fails is paged."""
+    return DAG(
+        dag_id=f"{verb}_{service}_{environment}",
+        start_date=BEGINNING,
         catchup=False,
         max_active_runs=1,
         is_paused_upon_creation=False,
-        tags=["promotion", service, environment],
+        tags=[verb, service, environment],
         default_args={
             "owner": "platform-ops",
             "retries": 2,
@@ -44,7 +69,7 @@ def promotion_dag(service: str, environment: str, doc: str | None) -> DAG:
             "on_failure_callback": paging.page_failed_task,
         },
         on_failure_callback=paging.page_failed_run,
-        params={"release": _release_param(service, environment)},
+        **options,
     )
 
 

@@ -1,0 +1,31 @@
+"""
+# Rollback
+
+Takes the traffic of a service back to the version before, within the warm window.
+
+1. **roll back**: the controller makes sure that the old colour is ready and large enough, moves all traffic,
+   sees it in real responses, and runs the old version's checks
+
+Going back to a digest that was approved and served here never waits for a vote. Without Airflow:
+`ops rollback`.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG
+from platform_ops.orchestration import paging
+from platform_ops.orchestration.rollout import RollBackOperator
+from platform_ops.orchestration.service_dag import promotions, rollback_dag
+
+
+def rollback(service: str, environment: str) -> DAG:
+    where = {"service": service, "environment": environment}
+    with rollback_dag(**where, doc=__doc__) as dag:
+        RollBackOperator(task_id="roll_back", **where)
+        paging.page_when_anything_fails(dag, **where)
+    return dag
+
+
+for _service, _environment in promotions():
+    _dag = rollback(_service, _environment)
+    globals()[_dag.dag_id] = _dag
