@@ -1,0 +1,229 @@
+"""The colours of a service as Deployments: apply, look, scale, remove, and the Service that people patch."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from platform_ops.core.errors import NotFound, Refused, Unavailable
+from platform_ops.core.ports import ColourStatus, Manifest
+from platform_ops.core.release import Colour, Target
+
+from .kube_api import APPLY, KubeApi, object_path
+
+Object = Mapping[str, Any]
+RenderService = Callable[[Target, Colour], Manifest]
+REVISION = "deployment.kubernetes.io/revision"
+TEMPLATE_HASH = "pod-template-hash"
+_FAILING = frozenset(
+    {
+        "CrashLoopBackOff",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "ErrImageNeverPull",
+        "ErrImagePull",
+        "ImageInspectError",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "RunContainerError",
+    }
+)
+
+
+class KubernetesWorkloads:
+    """Workloads on the clusters of a kubeconfig (the `Workloads` port)."""
+
+    def __init__(
+        self,
+        api: KubeApi,
+        render_service: RenderService,
+        *,
+        poll: timedelta = timedelta(milliseconds=500),
+        removal_limit: timedelta = timedelta(minutes=2),
+    ) -> None:
+        self._api = api
+        self._render_service = render_service
+        self._poll = poll
+        self._removal_limit = removal_limit
+
+    async def apply(self, target: Target, manifests: Sequence[Manifest]) -> None:
+        for manifest in manifests:
+            path = object_path(
+                manifest["apiVersion"], manifest["kind"], target.namespace, manifest["metadata"]["name"]
+            )
+            try:
+                await self._api.patch(target.context, path, manifest, APPLY)
+            except NotFound as missing:
+                raise Refused(f"{missing}; create the namespace {target.namespace} first") from missing
+
+    async def status(self, target: Target, colour: Colour) -> ColourStatus:
+        deployment = await self._api.find(target.context, self._deployment(target, colour))
+        if deployment is None:
+            return ColourStatus(exists=False)
+        listed = asyncio.gather(
+            self._list(target, "v1", "Pod", _selector(target, colour)),
+            self._list(target, "apps/v1", "ReplicaSet", _selector(target, colour)),
+            self._list(
+                target,
+                "discovery.k8s.io/v1",
+                "EndpointSlice",
+                f"kubernetes.io/service-name={target.deployment(colour)}",
+            ),
+        )
+        pods, replica_sets, slices = await listed
+        current = list(_current_pods(deployment, replica_sets, pods))
+        routed = _routed(slices)
+        return ColourStatus(
+            exists=True,
+            digest=_digest(deployment),
+            desired=deployment["spec"].get("replicas", 1),
+            ready=sum(_is_ready(pod) and pod["metadata"]["name"] in routed for pod in current),
+            failing=tuple(dict.fromkeys([*_deployment_failures(deployment), *_pod_failures(current)])),
+            restarts=sum(status.get("restartCount", 0) for pod in current for status in _containers(pod)),
+        )
+
+    async def scale(self, target: Target, colour: Colour, replicas: int) -> None:
+        path = self._deployment(target, colour) + "/scale"
+        await self._api.patch(target.context, path, {"spec": {"replicas": replicas}})
+
+    async def remove(self, target: Target, colour: Colour) -> None:
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"}
+        path = self._deployment(target, colour)
+        if await self._api.find(target.context, path) is not None:
+            with contextlib.suppress(NotFound):  # somebody else was faster
+                await self._api.request(target.context, "DELETE", path, body=options)
+        try:
+            async with asyncio.timeout(self._removal_limit.total_seconds()):
+                while left := await self._left(target, colour):
+                    await asyncio.sleep(self._poll.total_seconds())
+        except TimeoutError:
+            raise Unavailable(
+                f"{target.deployment(colour)} in {target.namespace} was deleted, but is still there after "
+                f"{self._removal_limit.total_seconds():.0f} s: {', '.join(left)}"
+            ) from None
+
+    async def selected_colour(self, target: Target) -> Colour | None:
+        service = await self._api.find(target.context, self._service(target))
+        version = service["spec"].get("selector", {}).get("version") if service else None
+        return Colour(version) if version in tuple(Colour) else None
+
+    async def select_colour(self, target: Target, colour: Colour) -> None:
+        """Point the Service at the colour; it is created when it is missing."""
+        await self._api.patch(
+            target.context, self._service(target), self._render_service(target, colour), APPLY
+        )
+
+    async def _left(self, target: Target, colour: Colour) -> list[str]:
+        found = (
+            [target.deployment(colour)]
+            if await self._api.find(target.context, self._deployment(target, colour))
+            else []
+        )
+        pods = await self._list(target, "v1", "Pod", _selector(target, colour))
+        return found + [pod["metadata"]["name"] for pod in pods]
+
+    async def _list(self, target: Target, api_version: str, kind: str, selector: str) -> list[Object]:
+        path = object_path(api_version, kind, target.namespace)
+        answer = await self._api.get(target.context, path, {"labelSelector": selector})
+        items: list[Object] = answer.get("items") or []
+        return items
+
+    @staticmethod
+    def _deployment(target: Target, colour: Colour) -> str:
+        return object_path("apps/v1", "Deployment", target.namespace, target.deployment(colour))
+
+    @staticmethod
+    def _service(target: Target) -> str:
+        return object_path("v1", "Service", target.namespace, target.service)
+
+
+def _selector(target: Target, colour: Colour) -> str:
+    return f"app={target.service},version={colour}"
+
+
+def _digest(deployment: Object) -> str | None:
+    image: str = deployment["spec"]["template"]["spec"]["containers"][0].get("image", "")
+    return image.partition("@")[2] or None
+
+
+def _current_pods(
+    deployment: Object, replica_sets: Iterable[Object], pods: Iterable[Object]
+) -> Iterator[Object]:
+    """Pods of the Deployment's present template; none while its controller has not seen the template yet."""
+    metadata = deployment["metadata"]
+    if deployment.get("status", {}).get("observedGeneration", 0) < metadata.get("generation", 0):
+        return
+    revision = metadata.get("annotations", {}).get(REVISION)
+    hashes = {
+        replica_set["metadata"].get("labels", {}).get(TEMPLATE_HASH)
+        for replica_set in replica_sets
+        if replica_set["metadata"].get("annotations", {}).get(REVISION) == revision
+        and any(
+            owner["uid"] == metadata["uid"] for owner in replica_set["metadata"].get("ownerReferences", ())
+        )
+    }
+    for pod in pods:
+        labels = pod["metadata"].get("labels", {})
+        if labels.get(TEMPLATE_HASH) in hashes and not pod["metadata"].get("deletionTimestamp"):
+            yield pod
+
+
+def _routed(slices: Iterable[Object]) -> set[str]:
+    """Names of the pods that the colour's Service sends requests to."""
+    return {
+        endpoint["targetRef"]["name"]
+        for one in slices
+        for endpoint in one.get("endpoints") or ()
+        if endpoint.get("conditions", {}).get("ready") and endpoint.get("targetRef")
+    }
+
+
+def _is_ready(pod: Object) -> bool:
+    conditions = pod.get("status", {}).get("conditions") or ()
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+def _containers(pod: Object) -> list[Object]:
+    status = pod.get("status", {})
+    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+
+
+def _deployment_failures(deployment: Object) -> Iterator[str]:
+    for condition in deployment.get("status", {}).get("conditions") or ():
+        deadline = condition["type"] == "Progressing" and condition["status"] == "False"
+        refused = condition["type"] == "ReplicaFailure" and condition["status"] == "True"
+        if deadline or refused:
+            yield f"{condition.get('reason', condition['type'])}: {condition.get('message', '')}"
+
+
+def _pod_failures(pods: Iterable[Object]) -> Iterator[str]:
+    for pod in pods:
+        for condition in pod.get("status", {}).get("conditions") or ():
+            if condition.get("reason") == "Unschedulable":
+                yield f"Unschedulable: {condition.get('message', '')}"
+        for status in _containers(pod):
+            if text := _container_failure(status):
+                yield text
+
+
+def _container_failure(status: Object) -> str | None:
+    state = status.get("state", {})
+    waiting, ended = state.get("waiting", {}), state.get("terminated", {})
+    restarts = f" ({status.get('restartCount', 0)} restarts)"
+    if waiting.get("reason") in _FAILING:
+        reason, last = waiting["reason"], status.get("lastState", {}).get("terminated")
+        detail = (
+            f"{_exit(last)} ({status.get('restartCount', 0)} restarts)" if last else waiting.get("message")
+        )
+        return f"{reason}: {detail or 'no message'}"
+    if ended and ended.get("exitCode") != 0:
+        return f"{ended.get('reason', 'Error')}: {_exit(ended)} ({status.get('restartCount', 0)} restarts)"
+    return None
+
+
+def _exit(ended: Object) -> str:
+    killed = ended.get("reason") == "OOMKilled"
+    return "out of memory" if killed else f"exit {ended.get('exitCode')}"

@@ -1,0 +1,97 @@
+"""Kubernetes objects of a colour, from YAML templates whose text values hold `${…}` placeholders.
+
+Placeholders are filled after the YAML is parsed, value by value: no value can change the structure. A text
+that is nothing but one placeholder takes the value's type (`replicas: ${replicas}` becomes a number).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from string import Template
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from platform_ops.catalog.models import Catalog
+from platform_ops.core.errors import PermanentError
+from platform_ops.core.ports import Manifest
+from platform_ops.core.release import Colour, Target, Weights
+
+Values = Mapping[str, str | int]
+_ALONE = re.compile(r"^\$\{(\w+)\}$")
+
+
+class Manifests:
+    """The templates of a folder (`colour.yaml`, `route.yaml`, `service.yaml`), filled in from the catalog."""
+
+    def __init__(self, folder: Path, catalog: Catalog) -> None:
+        self._folder = folder
+        self._catalog = catalog
+
+    def colour(self, target: Target, colour: Colour, image: str) -> tuple[Manifest, ...]:
+        """Everything that belongs to one colour; `image` names a digest."""
+        entry = self._catalog.environment(target.service, target.environment)
+        requests, limits = entry.resources.requests, entry.resources.limits
+        values: dict[str, str | int] = {
+            "colour": colour.value,
+            "image": image,
+            "replicas": entry.replicas,
+            "cpu_request": requests.cpu,
+            "cpu_limit": limits.cpu,
+            "memory_request": requests.memory,
+            "memory_limit": limits.memory,
+        }
+        return tuple(render(self._folder / "colour.yaml", {**_of(target), **values}))
+
+    def route(self, target: Target, weights: Weights) -> Manifest:
+        """The HTTPRoute as it is created; later only its weights move."""
+        gateway = self._catalog.gateway
+        values: dict[str, str | int] = {
+            "host": urlsplit(target.url).hostname or "",
+            "gateway": gateway.name,
+            "gateway_namespace": gateway.namespace,
+            "blue_weight": weights.blue,
+            "green_weight": weights.green,
+        }
+        return next(render(self._folder / "route.yaml", {**_of(target), **values}))
+
+    def service(self, target: Target, colour: Colour) -> Manifest:
+        """The Service that people patch in an emergency."""
+        return next(render(self._folder / "service.yaml", {**_of(target), "colour": colour.value}))
+
+
+def _of(target: Target) -> dict[str, str | int]:
+    return {
+        "service": target.service,
+        "namespace": target.namespace,
+        "environment": target.environment,
+    }
+
+
+def render(template: Path, values: Values) -> Iterator[dict[str, Any]]:
+    """The documents of one template file, filled in. PermanentError names a placeholder without a value."""
+    try:
+        documents = list(yaml.safe_load_all(template.read_text(encoding="utf-8")))
+    except (OSError, yaml.YAMLError) as broken:
+        raise PermanentError(f"manifest template {template}: {broken}") from broken
+    for document in documents:
+        if document is not None:
+            try:
+                yield _filled(document, values)
+            except (KeyError, ValueError) as missing:
+                raise PermanentError(f"manifest template {template}: placeholder {missing}") from missing
+
+
+def _filled(node: Any, values: Values) -> Any:
+    if isinstance(node, Mapping):
+        return {_filled(key, values): _filled(item, values) for key, item in node.items()}
+    if isinstance(node, list):
+        return [_filled(item, values) for item in node]
+    if not isinstance(node, str):
+        return node
+    if alone := _ALONE.match(node):
+        return values[alone[1]]
+    return Template(node).substitute({name: str(value) for name, value in values.items()})

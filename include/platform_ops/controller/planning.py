@@ -1,0 +1,111 @@
+"""From the catalog to what the controller follows: the plan and the request of one rollout."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+from platform_ops.adapters.manifests import Manifests
+from platform_ops.adapters.probe import SECRET_PREFIX
+from platform_ops.catalog import models
+from platform_ops.catalog.models import Catalog
+from platform_ops.catalog.strategy import Direct, Gradual, RollbackTrigger, RollbackTriggers, Strategy
+from platform_ops.core.plan import Check, OnInsufficientSamples, Plan, Step
+from platform_ops.core.ports import Images
+from platform_ops.core.records import Promotion
+from platform_ops.core.release import Colour
+from platform_ops.core.triggers import Kind, OnNoData, Trigger
+
+from .views import RolloutRequest
+
+_NOTHING = timedelta(0)
+
+
+def rollout_request(
+    catalog: Catalog, promotion: Promotion, images: Images, manifests: Manifests
+) -> RolloutRequest:
+    """What the controller is asked for. Raises GateClosed before the promotion's image was built."""
+    target = catalog.target(promotion.service, promotion.environment)
+    release = promotion.release
+    image = images.reference(promotion.service, release.digest)
+    return RolloutRequest(
+        dag_id=promotion.dag_id,
+        run_id=promotion.run_id,
+        promotion_id=promotion.id,
+        target=target,
+        release=release,
+        plan=rollout_plan(catalog, promotion.service, promotion.environment),
+        manifests={colour: manifests.colour(target, colour, image) for colour in Colour},
+        requested_by=promotion.requested_by,
+        log_url=promotion.url,
+    )
+
+
+def rollout_plan(catalog: Catalog, service: str, environment: str) -> Plan:
+    """The plan of a rollout there. It is kept in the ledger: a later edit of the catalog changes nothing."""
+    entry = catalog.environment(service, environment)
+    strategy = entry.strategy
+    watched = not isinstance(strategy, Direct)
+    return Plan(
+        replicas=entry.replicas,
+        steps=_steps(strategy),
+        bake=strategy.bake if not isinstance(strategy, Direct) else _NOTHING,
+        warm=strategy.warm if not isinstance(strategy, Direct) else _NOTHING,
+        deploy_deadline=strategy.deploy_deadline,
+        triggers=_triggers(entry.rollback) if watched else (),
+        checks=tuple(_check(check) for check in entry.checks),
+        manifests=(),
+        on_insufficient_samples=OnInsufficientSamples(entry.on_insufficient_samples.policy),
+        extension=entry.on_insufficient_samples.extend_at_most,
+        page_channel=catalog.service(service).pages.slack,
+    )
+
+
+def _steps(strategy: Strategy) -> tuple[Step, ...]:
+    """The last step is watched by the bake that follows it."""
+    if not isinstance(strategy, Gradual):
+        return (Step(100, _NOTHING),)
+    return tuple(
+        Step(weight, strategy.step_hold if weight < 100 else _NOTHING) for weight in strategy.weights
+    )
+
+
+def _triggers(rules: RollbackTriggers) -> tuple[Trigger, ...]:
+    return (
+        _trigger("error-rate", Kind.RATIO, rules.error_rate),
+        _trigger("latency-p95", Kind.LEVEL, rules.latency),
+        _trigger("fast-burn", Kind.RATIO, rules.fast_burn, at_once=True, on_no_data=OnNoData.IGNORE),
+    )
+
+
+def _trigger(
+    name: str,
+    kind: Kind,
+    rule: RollbackTrigger,
+    *,
+    at_once: bool = False,
+    on_no_data: OnNoData = OnNoData.WAIT,
+) -> Trigger:
+    return Trigger(
+        name=name,
+        kind=kind,
+        expression=rule.query,
+        count=rule.count,
+        threshold=rule.threshold,
+        sustained=rule.sustained,
+        minimum_samples=rule.minimum_sample,
+        at_once=at_once,
+        on_no_data=on_no_data,
+    )
+
+
+def _check(check: models.Check) -> Check:
+    return Check(
+        path=check.path,
+        method=check.method,
+        body=json.dumps(check.body) if check.body is not None else "",
+        headers={header: f"{SECRET_PREFIX}{name}" for header, name in check.secret_headers.items()},
+        status=check.status,
+        contains=check.contains,
+        timeout=check.timeout,
+    )
