@@ -27,12 +27,14 @@ _VERBS = {
     "GET": "get",
     "HEAD": "get",
 }
+DOCUMENTS: web.AppKey[openapi.OpenApi] = web.AppKey("documents", openapi.OpenApi)
 _LARGEST_BODY = 3 * 1024 * 1024
 
 
 def application(state: ClusterState) -> web.Application:
     app = web.Application(client_max_size=_LARGEST_BODY)
     app[STATE] = state
+    app[DOCUMENTS] = openapi.OpenApi(state)
     app.router.add_route("*", "/{path:.*}", _answer)
     return app
 
@@ -73,7 +75,7 @@ async def _route(request: web.Request) -> web.StreamResponse:
     target = paths.parse(request.raw_path.partition("?")[0])
     if target is None:
         state.authorizer.check(user, Attributes(_VERBS.get(request.method, "get"), path=request.path))
-        answer = discovery.answer(state, request) or await openapi.answer(state, request)
+        answer = discovery.answer(state, request) or openapi.answer(request.app[DOCUMENTS], request)
         return answer or web.Response(
             status=404, text="404 page not found\n", headers={"X-Content-Type-Options": "nosniff"}
         )
