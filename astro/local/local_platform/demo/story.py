@@ -46,6 +46,8 @@ RUN_LIMIT_S = 900.0
 class Version:
     """One version on its way, with the runs that took it along."""
 
+    began: float
+    """When it was pushed, in Unix seconds."""
     commit: Commit
     development: DagRun
     staging: DagRun
@@ -103,6 +105,7 @@ class Demonstration:
 
     async def _version(self, repository: DemoRepository, fault: Fault | None) -> Version:
         seen = {environment: await self._run_ids(environment) for environment in ("development", "staging")}
+        began = time()
         commit = await asyncio.to_thread(repository.commit, fault)
         self.told.tell(
             f"developer pushes {commit.version} ({commit.id[:8]}) to development"
@@ -117,7 +120,7 @@ class Demonstration:
         production = await self._finish(started)
         if fault is None:
             self._require_success(production)
-        return Version(commit, development, staging, production)
+        return Version(began, commit, development, staging, production)
 
     async def _run_ids(self, environment: str) -> frozenset[str]:
         return frozenset(run.run_id for run in await self.desk.runs(_dag(environment)))
@@ -224,6 +227,29 @@ class Demonstration:
             *(sys.executable, "-m", "local_platform.demo.load"),
             *("--url", self.platform.url("gateway"), "--host", HOST, "--rate", str(RATE)),
             *("--out", str(self.load_records), "--header", f"X-API-KEY:{key}"),
+        ]
+
+    def built_digest(self, commit: Commit) -> str | None:
+        """The digest that the registry has under the tag of the development build."""
+        tag = f"{commit.version}-{commit.id[:8]}"
+        accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
+        answer = httpx.head(f"{self.platform.url('registry')}/v2/{SERVICE}/manifests/{tag}", headers=accept)
+        return answer.headers.get("docker-content-digest") if answer.is_success else None
+
+    async def messages(self) -> list[dict[str, Any]]:
+        """What arrived in the inbox, all channels."""
+        async with httpx.AsyncClient() as client:
+            answer = await client.get(self.platform.url("inbox") + "/api/messages")
+        answer.raise_for_status()
+        return list(answer.json()["messages"])
+
+    def links(self, version: Version) -> list[tuple[str, str]]:
+        run = version.production
+        return [
+            ("Airflow: the run in production", f"{self.desk.url}/dags/{run.dag_id}/runs/{run.run_id}"),
+            ("Airflow: all DAGs (users and passwords: make status)", f"{self.desk.url}/dags"),
+            ("Inbox: what Slack would have got", self.platform.url("inbox")),
+            ("Prometheus", self.platform.url("prometheus")),
         ]
 
     def _repository_url(self) -> str:
