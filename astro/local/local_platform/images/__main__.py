@@ -16,6 +16,7 @@ from local_platform.images.oci import MANIFEST, Image, digest_of
 from local_platform.images.registry import Repository, push
 
 CONTEXTS = Path(__file__).with_name("contexts")
+DEFAULT_CACHE = Path(__file__).resolve().parents[4] / ".platform" / "images"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,7 +31,10 @@ def parser() -> argparse.ArgumentParser:
     build.add_argument("--metadata-file", type=Path, metavar="FILE", help="JSON as docker buildx writes it")
     build.add_argument("--plain-http", action="store_true", help="the registry speaks HTTP without TLS")
     build.add_argument(
-        "--cache", type=Path, metavar="DIR", help="default: .platform/images or $PLATFORM_IMAGES"
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="default: $PLATFORM_IMAGES, or .platform/images of the checkout",
     )
     return root
 
@@ -42,18 +46,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         labels = _labels(options.label)
         repository = Repository.parse(options.repository, plain_http=options.plain_http)
-        cache = options.cache or Path(os.environ.get("PLATFORM_IMAGES", ".platform/images"))
+        cache = options.cache or Path(os.environ.get("PLATFORM_IMAGES") or DEFAULT_CACHE)
         built = Builder(cache.absolute(), lambda text: print(f"images: {text}", flush=True)).build(
             _context(options.context), labels, int(os.environ.get("SOURCE_DATE_EPOCH", "0"))
         )
         push(built, repository, options.tag)
+        if options.metadata_file:
+            document = _metadata(built, f"{repository}:{options.tag}")
+            options.metadata_file.write_text(json.dumps(document, indent=2))
     except BuildError as error:
         print(f"images: {error}", file=sys.stderr)
         return 1
-    if options.metadata_file:
-        options.metadata_file.write_text(
-            json.dumps(_metadata(built, f"{repository}:{options.tag}"), indent=2)
-        )
+    except OSError as error:
+        print(f"images: {error.filename or 'the image'} cannot be written: {error.strerror}", file=sys.stderr)
+        return 1
     print(f"{repository}@{built.digest} (tag {options.tag}, {time.monotonic() - begin:.1f} s)")
     return 0
 

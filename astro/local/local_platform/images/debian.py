@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import re
@@ -32,13 +33,21 @@ class Apt:
             files: list[str] = json.loads(kept.read_text())
             if all((self.folder / "packages" / name).is_file() for name in files):
                 return files
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("w") as lock:
+            # Two builds would exchange each other's status file, which decides what is resolved.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            files = self._download(packages, leave_out)
+            kept.write_text(json.dumps(files))
+        return files
+
+    def _download(self, packages: tuple[str, ...], leave_out: tuple[str, ...]) -> list[str]:
         self._prepare(leave_out)
         install = ("--no-install-recommends", "--yes", "install", *packages)
         listed = self._run("apt-get", "-qq", "--print-uris", *install)
         files = sorted(match["file"] for line in listed.splitlines() if (match := _LINE.match(line)))
         self._run("apt-get", "-qq", "--download-only", *install)
         self._collect(files)
-        kept.write_text(json.dumps(files))
         return files
 
     def path(self, file: str) -> Path:
@@ -67,9 +76,10 @@ class Apt:
                 for name in sorted(leave_out)
             )
         )
-        self._run("apt-get", "-qq", "update")
+        # One foreign source that is away must not matter: what counts is whether our packages resolve.
+        self._run("apt-get", "-qq", "update", fatal=False)
 
-    def _run(self, *command: str) -> str:
+    def _run(self, *command: str, fatal: bool = True) -> str:
         settings = (
             f"Dir::State={self.folder}/state",
             f"Dir::State::lists={self.folder}/state/lists",
@@ -79,6 +89,7 @@ class Apt:
             "APT::Architecture=amd64",
             "Acquire::Languages=none",
             "Debug::NoLocking=1",
+            "Acquire::Retries=3",
         )
         options = [part for setting in settings for part in ("-o", setting)]
         try:
@@ -87,7 +98,7 @@ class Apt:
             )
         except FileNotFoundError:
             raise BuildError(f"{command[0]} is missing: the image builder needs Debian or Ubuntu") from None
-        if done.returncode:
+        if done.returncode and fatal:
             reason = done.stderr.strip() or done.stdout.strip()
             raise BuildError(f"{command[0]} {command[-1]} failed: {reason}")
         return done.stdout

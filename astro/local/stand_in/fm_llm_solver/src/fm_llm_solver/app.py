@@ -149,7 +149,7 @@ def create_app(lifecycle: Lifecycle | None = None) -> Starlette:
 
 
 class DrainingServer(uvicorn.Server):
-    """Turns unready at the first signal, serves on for a while, then stops as uvicorn does, with exit code 0."""
+    """Turns unready at the first signal, serves on for a while, then stops as uvicorn does; exit 0."""
 
     def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, delay: float) -> None:
         super().__init__(config)
