@@ -59,6 +59,15 @@ class Platform:
         self.api = api
         self.port, self.admin_port = free_port(), free_port()
         self.backends: dict[str, int] = {}
+        self.api_process: asyncio.subprocess.Process
+
+    def api_server(self) -> Any:
+        return module(
+            "local_platform.cluster",
+            f"--data={self.folder / 'cluster'}",
+            f"--port={self.api.rpartition(':')[2]}",
+            f"--tokens={self.folder / 'tokens'}",
+        )
 
     def gateway(self) -> Any:
         return module(
@@ -185,18 +194,13 @@ async def platform(tmp_path: Path) -> AsyncIterator[Platform]:
         "current-context": "double",
     }
     (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig))
-    options = (f"--data={tmp_path / 'cluster'}", f"--port={port}", f"--tokens={tmp_path / 'tokens'}")
-    async with (
-        module("local_platform.cluster", *options),
-        backend() as blue,
-        backend() as green,
-        aiohttp.ClientSession() as session,
-    ):
+    async with aiohttp.ClientSession() as session, backend() as blue, backend() as green:
         platform = Platform(session, tmp_path, f"http://127.0.0.1:{port}")
         platform.backends = {"blue": blue, "green": green}
-        await eventually(lambda: ready(session, platform.api))
-        await platform.fill()
-        yield platform
+        async with platform.api_server() as platform.api_process:
+            await eventually(lambda: ready(session, platform.api))
+            await platform.fill()
+            yield platform
 
 
 async def ready(session: aiohttp.ClientSession, api: str) -> bool:
@@ -276,3 +280,15 @@ async def test_a_killed_envoy_is_started_again_with_its_configuration(platform: 
             return platform.envoy() != envoy and await platform.get() == (200, "blue")
 
         await eventually(back)
+
+
+async def test_traffic_outlives_the_api_server_and_its_return_is_noticed(platform: Platform) -> None:
+    async with platform.gateway():
+        await platform.answers(200, "blue")
+        platform.api_process.kill()
+        await platform.api_process.wait()
+        assert await platform.get() == (200, "blue")
+        async with platform.api_server():
+            await eventually(lambda: ready(platform.session, platform.api))
+            await platform.shift(blue=0, green=100)
+            await platform.answers(200, "green")
