@@ -22,7 +22,8 @@ IDENTITIES = {
     "admin": ("system:masters",),
     "system:serviceaccount:platform-ops:controller": ("system:serviceaccounts", "platform-ops:controller"),
     "system:serviceaccount:platform-ops:scan": ("system:serviceaccounts", "platform-ops:scan"),
-    "system:node:local": ("system:nodes",),
+    # The node process hosts the controllers, which write nearly everything.
+    "system:node:local": ("system:nodes", "system:masters"),
     "system:serviceaccount:gateway-system:gateway": ("system:serviceaccounts",),
     "system:serviceaccount:monitoring:prometheus": ("system:serviceaccounts",),
     "oncall": ("platform:on-call",),
@@ -77,7 +78,7 @@ class ClusterAccess:
         return self.folder / f"{name}.yaml"
 
     def write(self) -> None:
-        """Put every file in place; an existing certificate is kept, so that a copied kubeconfig goes on working."""
+        """Put every file in place; an existing certificate is kept, for the copies of a kubeconfig."""
         self.folder.mkdir(mode=0o700, exist_ok=True)
         if not self.certificate.exists():
             self._write_certificates()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 from local_platform.errors import PlatformError
 from local_platform.services.airflow import (
@@ -12,27 +13,44 @@ from local_platform.services.airflow import (
     AirflowScheduler,
     AirflowTriggerer,
 )
+from local_platform.services.cluster import Cluster
+from local_platform.services.controller import Controller, Ledger
+from local_platform.services.gateway import Gateway
 from local_platform.services.git import Git
+from local_platform.services.images import Images
+from local_platform.services.inbox import Inbox
+from local_platform.services.node import Node
 from local_platform.services.object_store import ObjectStore
+from local_platform.services.objects import Objects
 from local_platform.services.part import Part
 from local_platform.services.postgres import Postgres
-from local_platform.services.prometheus import Prometheus
+from local_platform.services.prometheus import PodTargets, Prometheus
 from local_platform.services.registry import Registry
 from local_platform.services.valkey import Valkey
 
-PARTS: tuple[type[Part], ...] = (
+ALL: tuple[type[Part], ...] = (
     Postgres,
     Valkey,
     Registry,
     ObjectStore,
     Git,
+    Inbox,
+    Images,
+    Cluster,
+    Node,
+    Gateway,
+    Objects,
+    PodTargets,
     Prometheus,
+    Ledger,
     AirflowDatabase,
     AirflowApi,
     AirflowScheduler,
     AirflowDagProcessor,
     AirflowTriggerer,
+    Controller,
 )
+PARTS = tuple(part for part in ALL if not part.module or find_spec(part.module))
 
 # Settings name these whether or not the part runs in this platform.
 PORTS = tuple(
@@ -47,6 +65,11 @@ PORTS = tuple(
         ]
     )
 )
+
+
+def needs(part: type[Part]) -> tuple[str, ...]:
+    """What a part needs, of the parts that there are."""
+    return tuple(name for name in part.needs if any(other.name == name for other in PARTS))
 
 
 def needed(names: Sequence[str]) -> tuple[type[Part], ...]:
@@ -64,5 +87,5 @@ def needed(names: Sequence[str]) -> tuple[type[Part], ...]:
             raise PlatformError(f"no part is called {name}; there are {', '.join(by_name)}")
         if name not in chosen:
             chosen.add(name)
-            waiting.extend(by_name[name].needs)
+            waiting.extend(needs(by_name[name]))
     return tuple(part for part in PARTS if part.name in chosen)

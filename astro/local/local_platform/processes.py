@@ -159,34 +159,44 @@ def alive(processes: Iterable[Process]) -> list[Process]:
     return [process for process, now in looked if now and now.start == process.start]
 
 
-def stop(record: Record | None, mark: str, *, signal_first: signal.Signals, seconds: float) -> int:
-    """End a part: ask its first process, wait up to `seconds`, kill whoever is left; returns how many.
+def end_first(record: Record | None, number: signal.Signals, seconds: float) -> None:
+    """Ask a part's first process to end, and wait for that up to `seconds`."""
+    if record is None or not running(record):
+        return
+    process = look_up(record.pid)
+    first = [process] if process else []
+    send(first, number)
+    _await_end(first, seconds)
+
+
+def end_rest(members: Iterable[Process], record: Record | None, mark: str, seconds: float) -> int:
+    """End what is left of a part; returns how many processes had to be killed.
+
+    `members` are those that were seen before its first process ended: they are nobody's descendants by now.
 
     Raises:
-        PlatformError: a process survives even that.
+        PlatformError: a process survives even SIGKILL.
     """
-    members = family(record, mark)
-    first = [process for process in members if record and process.pid == record.pid] or members
-    send(first, signal_first)
+    left = _unique([*alive(members), *family(record, mark)])
+    send(left, signal.SIGTERM)
+    _await_end(left, seconds)
+    killed = _unique([*alive(left), *family(record, mark)])
+    send(killed, signal.SIGKILL)
+    _await_end(killed, 5.0)
+    if alive(killed):
+        pids = ", ".join(str(process.pid) for process in alive(killed))
+        raise PlatformError(f"processes {pids} survive SIGKILL; look at them with `ps -p {pids}`")
+    return len(killed)
+
+
+def _unique(found: Iterable[Process]) -> list[Process]:
+    return list({process.pid: process for process in found}.values())
+
+
+def _await_end(waited: Sequence[Process], seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while alive(first) and time.monotonic() < deadline:
+    while alive(waited) and time.monotonic() < deadline:
         time.sleep(0.05)
-    orphans = [*alive(members), *family(record, mark)]
-    send(orphans, signal.SIGTERM)
-    deadline = time.monotonic() + min(seconds, 3.0)
-    while alive(orphans) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    left = {process.pid: process for process in [*alive(orphans), *family(record, mark)]}
-    send(left.values(), signal.SIGKILL)
-    deadline = time.monotonic() + 5.0
-    while alive(left.values()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    if alive(left.values()):
-        pids = ", ".join(str(process.pid) for process in alive(left.values()))
-        raise PlatformError(
-            f"{mark.rpartition('/')[2]}: processes {pids} survive SIGKILL; look at them with `ps -p {pids}`"
-        )
-    return len(left)
 
 
 def listener(port: int) -> str | None:

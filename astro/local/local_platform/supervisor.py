@@ -18,9 +18,11 @@ from local_platform import processes
 from local_platform.errors import NotReadyError, PlatformError
 from local_platform.kept import Ports, Secrets, is_free
 from local_platform.layout import Layout
-from local_platform.parts import PARTS, PORTS, needed
+from local_platform.parts import PARTS, PORTS, needed, needs
 from local_platform.services.part import Command, Context, Part
 
+STRAY_SECONDS = 3.0
+"""How long left-over processes of a part may take to end before they are killed."""
 Report = Callable[[str, str], None]
 """Is told a part's name and what happens to it."""
 
@@ -64,7 +66,7 @@ class Supervisor:
         waiting, done = {part.name: part for part in parts}, set[str]()
         at_work: dict[Future[None], str] = {}
         while waiting or at_work:
-            for part in [part for part in waiting.values() if done.issuperset(part.needs)]:
+            for part in [part for part in waiting.values() if done.issuperset(needs(type(part)))]:
                 at_work[pool.submit(self._raise_one, part)] = waiting.pop(part.name).name
             finished, _ = wait(at_work, return_when=FIRST_COMPLETED)
             for future in finished:
@@ -94,7 +96,9 @@ class Supervisor:
             if record.fingerprint == fingerprint:
                 return False
             self._report(part.name, "its settings have changed: stopping it, to start it again")
-        if processes.family(record, self._mark(part)):
+        if part.adopts:
+            processes.end_first(record, part.stop_signal, part.stop_seconds)
+        else:
             self._stop_one(part)
         part.prepare()
         for port in part.ports[:1]:
@@ -174,14 +178,14 @@ class Supervisor:
 
     def _stop_one(self, part: Part) -> int:
         record, mark = self._record(part), self._mark(part)
-        if not processes.family(record, mark):
-            self._record_path(part).unlink(missing_ok=True)
-            return 0
-        if processes.running(record):
-            part.before_stop()
-        killed = processes.stop(record, mark, signal_first=part.stop_signal, seconds=part.stop_seconds)
+        members = processes.family(record, mark)
+        processes.end_first(record, part.stop_signal, part.stop_seconds)
+        if record:
+            part.after_stop()
+        killed = processes.end_rest(members, record, mark, STRAY_SECONDS)
         self._record_path(part).unlink(missing_ok=True)
-        self._report(part.name, "stopped" if not killed else f"stopped; {killed} processes had to be killed")
+        if members:
+            self._report(part.name, f"stopped; {killed} processes had to be killed" if killed else "stopped")
         return killed
 
     # ------------------------------------------------------------------ names and files
@@ -223,7 +227,7 @@ def _waves() -> list[list[type[Part]]]:
     """The parts in groups: each group needs only earlier ones."""
     left, done, waves = list(PARTS), set[str](), list[list[type[Part]]]()
     while left:
-        wave = [part for part in left if done.issuperset(part.needs)]
+        wave = [part for part in left if done.issuperset(needs(part))]
         waves.append(wave)
         done.update(part.name for part in wave)
         left = [part for part in left if part not in wave]
@@ -232,5 +236,5 @@ def _waves() -> list[list[type[Part]]]:
 
 def _fingerprint(command: Command) -> str:
     return hashlib.sha256(
-        json.dumps([list(command.argv), dict(command.env)], sort_keys=True).encode()
+        json.dumps([list(command.argv), dict(command.env), command.configuration], sort_keys=True).encode()
     ).hexdigest()

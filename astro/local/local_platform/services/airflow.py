@@ -9,11 +9,13 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import ClassVar
 
+from local_platform.cluster_access import ClusterAccess
 from local_platform.errors import NotReadyError
 from local_platform.kept import write_private
 from local_platform.processes import read_record
 from local_platform.product import product_settings
 from local_platform.services.http import get
+from local_platform.services.images import references
 from local_platform.services.part import Command, Context, Part, run_step
 from local_platform.services.postgres import Postgres
 
@@ -75,7 +77,22 @@ def airflow_settings(platform: Context) -> dict[str, str]:
         "DAG_PROCESSOR__PARSING_PROCESSES": "1",
         "USAGE_DATA_COLLECTION__ENABLED": "False",
     }
-    return {"AIRFLOW_HOME": str(home), **{f"AIRFLOW__{name}": value for name, value in settings.items()}}
+    variables = {f"AIRFLOW__{name}": value for name, value in settings.items()}
+    return {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW_CONN_KUBERNETES_DEFAULT": _scan_connection(platform),
+        **variables,
+    }
+
+
+def _scan_connection(platform: Context) -> str:
+    """Where KubernetesPodOperator starts pods: with rights in the namespace of the scan pods only."""
+    extra = {
+        "kube_config_path": str(ClusterAccess(platform).kubeconfig("scan")),
+        "in_cluster": False,
+        "xcom_sidecar_container_image": references(platform).get("base", ""),
+    }
+    return json.dumps({"conn_type": "kubernetes", "extra": extra})
 
 
 def task_environment(platform: Context) -> dict[str, str]:
@@ -104,7 +121,7 @@ class AirflowDatabase(Part):
 
 
 class AirflowPart(Part):
-    needs: ClassVar[tuple[str, ...]] = ("airflow-database",)
+    needs: ClassVar[tuple[str, ...]] = ("airflow-database", "images", "ledger")
     ports: ClassVar[tuple[str, ...]] = ("airflow",)
     ready_seconds: ClassVar[float] = 180.0
     stop_seconds: ClassVar[float] = 25.0

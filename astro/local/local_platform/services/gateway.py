@@ -12,8 +12,10 @@ from local_platform.services.part import Command, Part
 
 class Gateway(Part):
     name: ClassVar[str] = "gateway"
-    needs: ClassVar[tuple[str, ...]] = ("cluster",)
+    needs: ClassVar[tuple[str, ...]] = ("objects",)
     ports: ClassVar[tuple[str, ...]] = ("gateway", "gateway-admin")
+    # Envoy outlives a killed gateway process.
+    adopts: ClassVar[bool] = True
     # It drains: requests in flight are finished before Envoy ends.
     stop_seconds: ClassVar[float] = 20.0
 

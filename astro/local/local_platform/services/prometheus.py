@@ -23,7 +23,7 @@ class PodTargets(Part):
     """Writes the list of pods; it needs no port, its proof of work is the file."""
 
     name: ClassVar[str] = "pod-targets"
-    needs: ClassVar[tuple[str, ...]] = ("cluster",)
+    needs: ClassVar[tuple[str, ...]] = ("objects",)
 
     def prepare(self) -> None:
         target_list(self.platform).unlink(missing_ok=True)
@@ -47,14 +47,15 @@ class Prometheus(Part):
     name: ClassVar[str] = "prometheus"
     ports: ClassVar[tuple[str, ...]] = ("prometheus", "gateway-admin", "node")
 
-    def prepare(self) -> None:
+    def _settings(self) -> str:
         settings = {
             "global": {"scrape_interval": "2s", "evaluation_interval": "5s", "scrape_timeout": "2s"},
             "scrape_configs": [self._gateway(), self._node(), self._pods()],
         }
-        write_private(
-            self.platform.layout.data(self.name) / "prometheus.yml", yaml.safe_dump(settings, sort_keys=False)
-        )
+        return yaml.safe_dump(settings, sort_keys=False)
+
+    def prepare(self) -> None:
+        write_private(self.platform.layout.data(self.name) / "prometheus.yml", self._settings())
 
     def _gateway(self) -> dict[str, Any]:
         return {
@@ -96,7 +97,7 @@ class Prometheus(Part):
             f"--web.listen-address={self.platform.address('prometheus')}",
             "--log.level=warn",
         ]
-        return Command(argv, {"GOMAXPROCS": "1"})
+        return Command(argv, {"GOMAXPROCS": "1"}, self._settings())
 
     def probe(self) -> None:
         get(self.platform.url("prometheus") + "/-/ready")

@@ -15,7 +15,7 @@ class Registry(Part):
     name: ClassVar[str] = "registry"
     ports: ClassVar[tuple[str, ...]] = ("registry",)
 
-    def prepare(self) -> None:
+    def _settings(self) -> str:
         folder = self.platform.layout.data(self.name)
         settings = {
             "version": "0.1",
@@ -31,11 +31,17 @@ class Registry(Part):
                 "secret": self.platform.secrets["registry-http"],
             },
         }
-        write_private(folder / "config.yml", yaml.safe_dump(settings))
+        return yaml.safe_dump(settings)
+
+    def prepare(self) -> None:
+        write_private(self.platform.layout.data(self.name) / "config.yml", self._settings())
 
     def command(self) -> Command:
         config = self.platform.layout.data(self.name) / "config.yml"
-        return Command([self.platform.layout.program("docker-registry"), "serve", str(config)])
+        return Command(
+            [self.platform.layout.program("docker-registry"), "serve", str(config)],
+            configuration=self._settings(),
+        )
 
     def probe(self) -> None:
         get(self.platform.url("registry") + "/v2/")

