@@ -1,7 +1,7 @@
 """The services' git repositories through the git command, with none of a tree's own configuration in force.
 
-Attributes, filters, hooks and fsmonitor (https://git-scm.com/docs/gitattributes) are ways in which a repository
-runs code on the machine that reads it: our mirrors have none, and a tree is written out blob by blob.
+By attributes, filters, hooks and fsmonitor (https://git-scm.com/docs/gitattributes) a repository runs code on
+the machine that reads it: our mirrors have none of them, and a tree is written out blob by blob.
 """
 
 from __future__ import annotations

@@ -212,7 +212,6 @@ def _pod_failures(pods: Iterable[Object]) -> Iterator[str]:
 def _container_failure(status: Object) -> str | None:
     state = status.get("state", {})
     waiting, ended = state.get("waiting", {}), state.get("terminated", {})
-    restarts = f" ({status.get('restartCount', 0)} restarts)"
     if waiting.get("reason") in _FAILING:
         reason, last = waiting["reason"], status.get("lastState", {}).get("terminated")
         detail = (

@@ -1,8 +1,8 @@
 """Production traffic by the weights of a Gateway API HTTPRoute.
 
 The guard stands here (design, rule 2): whoever asks, a colour whose weight would rise must run a digest that
-the ledger holds as approved. So does the fence: the route carries the highest token that patched it, and every
-patch names the resourceVersion it was decided on.
+the ledger holds as approved. So does the fence: the route carries the highest token that patched it, and
+every patch names the resourceVersion it was decided on.
 """
 
 from __future__ import annotations
