@@ -152,7 +152,9 @@ class ApiClient:
             ) as response:
                 answer: Object = await response.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError, json.JSONDecodeError) as error:
-            raise ApiUnavailableError(f"{method} {self.server}{path}: {error or type(error).__name__}") from error
+            raise ApiUnavailableError(
+                f"{method} {self.server}{path}: {error or type(error).__name__}"
+            ) from error
         if response.status >= 400:
             raise _as_error(response.status, answer)
         return answer

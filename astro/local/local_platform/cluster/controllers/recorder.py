@@ -83,7 +83,9 @@ class EventRecorder:
             try:
                 await self._write(key, event)
             except (ApiError, ApiUnavailableError) as error:
-                log.info("event %s of %s was not written: %s", event["reason"], event["metadata"]["name"], error)
+                log.info(
+                    "event %s of %s was not written: %s", event["reason"], event["metadata"]["name"], error
+                )
 
     async def _write(self, key: tuple[str, ...], event: Object) -> None:
         namespace = event["metadata"]["namespace"]
