@@ -292,3 +292,18 @@ async def test_traffic_outlives_the_api_server_and_its_return_is_noticed(platfor
             await eventually(lambda: ready(platform.session, platform.api))
             await platform.shift(blue=0, green=100)
             await platform.answers(200, "green")
+
+
+async def test_files_that_cannot_be_written_stop_neither_traffic_nor_the_gateway(platform: Platform) -> None:
+    async with platform.gateway() as running:
+        await platform.answers(200, "blue")
+        # A folder where the new file would be written first: as good as a full disk.
+        in_the_way = platform.folder / "gateway" / ".xds-routes.json.new"
+        in_the_way.mkdir()
+        changed = await platform.shift(blue=0, green=100)
+        assert await platform.get() == (200, "blue")
+        assert running.returncode is None
+        observed = (await platform.conditions())["Programmed"]["observedGeneration"]
+        assert observed < changed["metadata"]["generation"]
+        in_the_way.rmdir()
+        await platform.answers(200, "green")

@@ -32,7 +32,10 @@ def arguments() -> argparse.Namespace:
 
 
 async def serve(options: argparse.Namespace) -> None:
-    """Run until SIGTERM or SIGINT, then drain and stop Envoy. After SIGKILL Envoy goes on alone."""
+    """Run until SIGTERM or SIGINT, then drain and stop Envoy.
+
+    When this process ends in any other way, Envoy goes on alone: routing as before beats not routing.
+    """
     data = options.data.resolve()
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     api = await config.new_client_from_config(options.kubeconfig, context=options.context)
@@ -50,8 +53,10 @@ async def serve(options: argparse.Namespace) -> None:
             await running
         except asyncio.CancelledError:
             logging.info("draining and stopping Envoy")
-        finally:
             await envoy.stop()
+        except EnvoyDidNotStart:
+            await envoy.stop()
+            raise
 
 
 def main() -> int:

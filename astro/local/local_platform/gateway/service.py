@@ -153,7 +153,7 @@ class Gateway:
         world = World(dict(self._routes.objects), dict(self._services.objects), dict(self._slices.objects))
         try:
             verdicts = await self._programmer.program(world, self._clock())
-        except (ConfigurationRefused, EnvoyUnreachable) as error:
+        except (ConfigurationRefused, EnvoyUnreachable, OSError) as error:
             log.error("Envoy keeps its earlier configuration: %s", error)
             await asyncio.sleep(CHECK_ENVOY_S)
             self._changed.set()
