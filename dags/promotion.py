@@ -52,7 +52,7 @@ def promotion(service: str, environment: str) -> DAG:
             check_source >> step(steps.build)(**where) >> check_image
         check_image >> approved >> deploy_preview >> verify >> roll_out >> verify_active >> record
 
-        paging.page_when_anything_fails(dag, **where)
+        paging.page_when_anything_fails(record, **where)
     return dag
 
 

@@ -21,8 +21,8 @@ from platform_ops.orchestration.service_dag import promotions, rollback_dag
 def rollback(service: str, environment: str) -> DAG:
     where = {"service": service, "environment": environment}
     with rollback_dag(**where, doc=__doc__) as dag:
-        RollBackOperator(task_id="roll_back", **where)
-        paging.page_when_anything_fails(dag, **where)
+        roll_back = RollBackOperator(task_id="roll_back", **where)
+        paging.page_when_anything_fails(roll_back, **where)
     return dag
 
 

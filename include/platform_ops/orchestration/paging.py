@@ -16,7 +16,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from airflow.sdk import DAG, TriggerRule, get_current_context, task
+from airflow.sdk import BaseOperator, TriggerRule, XComArg, get_current_context, task
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException
 
@@ -32,13 +32,12 @@ PAGE_TASK = "page"
 WATCHER_TASK = "watcher"
 
 
-def page_when_anything_fails(dag: DAG, service: str, environment: str) -> None:
-    """Add `page` and `watcher` behind all tasks of the DAG.
+def page_when_anything_fails(last: BaseOperator | XComArg, service: str, environment: str) -> None:
+    """Add `page` and `watcher` behind the last step: it is `upstream_failed` whichever step before it failed.
 
-    The watcher is the leaf that keeps a failed run red: `page` succeeds, and a run is as green as its
-    leaves (ADR-5).
+    The watcher is the leaf that keeps a failed run red: `page` succeeds, and a run is as green as its leaves
+    (ADR-5).
     """
-    everything = list(dag.tasks)
 
     @task(task_id=PAGE_TASK, trigger_rule=TriggerRule.ONE_FAILED, retries=5)
     def page() -> None:
@@ -58,8 +57,7 @@ def page_when_anything_fails(dag: DAG, service: str, environment: str) -> None:
         """Red when anything before it failed."""
         raise AirflowFailException("A task of this run failed; the page and its log say which and why.")
 
-    everything >> page()
-    everything >> watcher()
+    last >> [page(), watcher()]
 
 
 def page_failed_task(context: Mapping[str, Any]) -> None:

@@ -11,11 +11,13 @@ from platform_ops.core.errors import GateClosed, NotFound
 from platform_ops.core.release import Release, release_name
 
 from . import way
-from .step import Run
+from .step import AUTOMATIC, Run
 
 
 async def resolve(desk: wiring.Desk, run: Run) -> None:
     """Decide which release this run is about and write it to the ledger: every later step reads it there."""
+    if run.requested_by != AUTOMATIC:
+        desk.catalog.require_requester(run.service, run.environment, run.requested_by)
     if way.builds(run.environment):
         commit = await _commit_to_build(desk, run)
         version = await desk.source.version_at(run.service, commit)

@@ -18,8 +18,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from platform_ops import wiring
-from platform_ops.controller.planning import rollout_request
-from platform_ops.controller.rollouts import RolloutView
+from platform_ops.controller.views import RolloutView
 from platform_ops.core.errors import GateClosed
 from platform_ops.core.rollout import Phase
 
@@ -105,7 +104,7 @@ async def _ask_to_go_back(desk: wiring.Desk, run: Run) -> str:
 
 async def _open_rollout(desk: wiring.Desk, run: Run) -> str:
     promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
-    rollout_id = await desk.controller.open(rollout_request(desk.catalog, promotion, images=desk.images))
+    rollout_id = await desk.controller.open(desk.rollout_request(promotion))
     await desk.controller.resume(rollout_id, by=run.requested_by, why="the task runs again")
     return rollout_id
 

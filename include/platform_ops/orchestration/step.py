@@ -16,6 +16,9 @@ from platform_ops.core.errors import PermanentError
 
 R = TypeVar("R")
 
+AUTOMATIC = "airflow"
+"""Requester of a run that an asset started."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -26,7 +29,7 @@ class Run:
     service: str
     environment: str
     requested_by: str
-    """Airflow user who triggered the run; `airflow` when an asset did."""
+    """Airflow user who triggered the run, or AUTOMATIC."""
     params: Mapping[str, Any] = field(default_factory=dict)
     log_url: str = ""
     """Link to the log of the task that acts now."""
@@ -39,7 +42,7 @@ class Run:
             run_id=run.run_id,
             service=service,
             environment=environment,
-            requested_by=getattr(run, "triggering_user_name", None) or "airflow",
+            requested_by=getattr(run, "triggering_user_name", None) or AUTOMATIC,
             params=dict(context["params"]),
             log_url=context["ti"].log_url,
         )
