@@ -45,7 +45,8 @@ def package(tmp_path: Path) -> Path:
     (root / "bin/alias").hardlink_to(root / "bin/tool")
     (root / "DEBIAN").mkdir()
     (root / "DEBIAN/control").write_text(
-        "Package: tool\nVersion: 1.0\nArchitecture: all\nMaintainer: none <none@localhost>\nDescription: a tool\n"
+        "Package: tool\nVersion: 1.0\nArchitecture: all\nMaintainer: none <none@localhost>\n"
+        "Description: a tool\n"
     )
     target = tmp_path / "tool.deb"
     build = ["dpkg-deb", "--build", "--root-owner-group", str(root), str(target)]

@@ -68,14 +68,14 @@ def _serve(options: argparse.Namespace) -> int:
 def _scan(options: argparse.Namespace) -> int:
     from analyzer.scan.command import ScanRequest, UsageError, run
 
-    request = ScanRequest(
-        path=options.path,
-        bundle=options.bundle,
-        commit=options.commit,
-        since=options.since,
-        history=options.history,
-    )
     try:
+        request = ScanRequest(
+            path=options.path,
+            bundle=options.bundle,
+            commit=options.commit,
+            since=options.since,
+            history=options.history,
+        )
         code = run(request, as_json=options.format == "json", output=options.output)
     except UsageError as error:
         print(f"analyzer scan: {error}", file=sys.stderr)

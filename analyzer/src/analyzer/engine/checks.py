@@ -94,10 +94,14 @@ def is_signed_jwt(token: bytes) -> bool:
     return isinstance(algorithm, str) and algorithm.lower() != "none" and len(signature) >= 22
 
 
+# Indentation, and the quotes (with a comma or plus behind) of a string that source code writes line by line.
+_QUOTING = re.compile(rb"(?m)^[ \t\"']+|(?:[\"'][ \t,+;]*|[ \t\r]+)$")
+
+
 def is_private_key(pem: bytes) -> bool:
     """Whether the block parses as a private key; an encrypted one counts: only its passphrase is missing."""
     text = pem.replace(b"\\n", b"\n").replace(b"\\r", b"")
-    text = b"\n".join(line.strip(b" \t\r\"',+") for line in text.split(b"\n") if line.strip())
+    text = _QUOTING.sub(b"", text)
     if b"ENCRYPTED" in text:
         return True
     load = load_ssh_private_key if b"OPENSSH PRIVATE KEY" in text else load_pem_private_key
