@@ -28,6 +28,8 @@ Json = dict[str, Any]
 
 HOST = "app.example.com"
 
+REQUESTS = 'envoy_cluster_upstream_rq{envoy_response_code="%s",envoy_cluster_name="prod/app-%s/80"}'
+
 # uvicorn, as in the services' images: on SIGTERM it finishes what it has, uploads among it.
 SERVER = """
 import asyncio, socket, sys
@@ -79,6 +81,7 @@ class Cluster:
         self.weights = {"blue": 100, "green": 0}
         self.endpoints: dict[str, list[int]] = {"blue": [], "green": []}
         self.extra_routes: list[Json] = []
+        self.timeouts: Json = {}
         self.now = 0.0
 
     async def apply(self) -> dict[tuple[str, str], tuple[Condition, ...]]:
@@ -109,7 +112,8 @@ class Cluster:
             }
             for colour in ("blue", "green")
         ]
-        split = {"backendRefs": [self._ref(colour, weight) for colour, weight in self.weights.items()]}
+        refs = [self._ref(colour, weight) for colour, weight in self.weights.items()]
+        split = {"backendRefs": refs, "timeouts": self.timeouts}
         return {
             "metadata": {"namespace": "prod", "name": "app", "generation": 1},
             "spec": {"hostnames": [HOST], "rules": [*preview, split]},
@@ -258,7 +262,11 @@ async def test_after_a_crash_new_requests_go_to_the_living_pod_at_once(tmp_path:
         blue[0][0].kill()
         await blue[0][0].wait()
         answers = Counter([await get(cluster.url) for _ in range(50)])
+        metrics = await prometheus(cluster)
     assert answers == {(200, "blue"): 50}
+    # Attempts that were made again are not counted as answers: an error rate is what clients saw.
+    assert metrics[REQUESTS % ("200", "blue")] == 60
+    assert REQUESTS % ("503", "blue") not in metrics
 
 
 async def test_a_colour_without_ready_endpoints_answers_503_and_is_counted(tmp_path: Path) -> None:
@@ -270,12 +278,27 @@ async def test_a_colour_without_ready_endpoints_answers_503_and_is_counted(tmp_p
         assert await get(cluster.url, **{"x-platform-colour": "green"}) == (503, "green")
         assert await get(cluster.url) == (200, "blue")
         metrics = await prometheus(cluster)
-    requests = 'envoy_cluster_upstream_rq{envoy_response_code="%s",envoy_cluster_name="prod/app-%s/80"}'
-    assert metrics[requests % ("503", "green")] == 1
-    assert metrics[requests % ("200", "blue")] == 1
+    assert metrics[REQUESTS % ("503", "green")] == 1
+    assert metrics[REQUESTS % ("200", "blue")] == 1
     assert (
         'envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name="prod/app-blue/80",le="10000"}' in metrics
     )
+
+
+async def test_a_request_over_the_time_of_its_rule_is_answered_and_counted_as_504(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        _, port = await stack.enter_async_context(server())
+        cluster = await stack.enter_async_context(gateway(tmp_path))
+        cluster.endpoints["blue"] = [port]
+        cluster.timeouts = {"request": "100ms"}
+        await cluster.apply()
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{cluster.url}/analyze", headers={"Host": HOST}) as response,
+        ):
+            assert response.status == 504
+        metrics = await prometheus(cluster)
+    assert metrics[REQUESTS % ("504", "blue")] == 1
 
 
 async def prometheus(cluster: Cluster) -> dict[str, float]:
