@@ -165,8 +165,11 @@ def _as_openapi(value: Any) -> Any:
     converted: JSON = {}
     for key, item in value.items():
         if key == "$ref":
-            target = {"$ref": item.replace("#/$defs/", "#/components/schemas/").replace(
-                "#/definitions/", "#/components/schemas/")}
+            target = {
+                "$ref": item.replace("#/$defs/", "#/components/schemas/").replace(
+                    "#/definitions/", "#/components/schemas/"
+                )
+            }
             if len(value) == 1:
                 return target
             converted["allOf"] = [target]

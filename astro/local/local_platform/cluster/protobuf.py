@@ -45,7 +45,9 @@ class _Field(NamedTuple):
 def decode(body: bytes) -> JSON:
     """The object in `body` with the field names of its JSON form. Raises 400 for what is no such object."""
     if not body.startswith(MAGIC):
-        raise bad_request("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")
+        raise bad_request(
+            "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"
+        )
     try:
         envelope = dict(_fields(body[len(MAGIC) :]))
         type_meta = dict(_fields(envelope.get(1, b"")))
