@@ -58,11 +58,14 @@ class Desk:
         self, chosen: Settings, ledger: Ledger, http: httpx.AsyncClient, clock: Clock, crash: CrashPoints
     ) -> None:
         self.settings = chosen
-        self.catalog = _loaded(chosen).catalog
         self.ledger = ledger
         self.clock = clock
         self._http = http
         self._crash = crash
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        return _loaded(self.settings).catalog
 
     @cached_property
     def kube(self) -> KubeApi:

@@ -61,6 +61,10 @@ class AirflowApi:
         answer = await self._call("GET", f"dags/{quote(dag_id)}/dagRuns", params=query)
         return [self._run(dag_id, one) for one in answer["dag_runs"]]
 
+    async def stop(self, run: DagRun, dag_id: str) -> None:
+        """Mark a run failed: tasks that wait or run are ended."""
+        await self._call("PATCH", _run_path(dag_id, run.run_id), json={"state": "failed"})
+
     async def votes(self, dag_id: str, run_id: str) -> list[Answer]:
         """What people answered in the run's approval tasks, oldest first."""
         details = await self._details(dag_id, run_id, received=True)

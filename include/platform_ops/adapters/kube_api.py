@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -99,6 +99,27 @@ class KubeApi:
         if 200 <= status < 300:
             return answer
         raise _error(context, method, path, status, answer)
+
+    async def lines(self, context: str, path: str, query: Mapping[str, str]) -> AsyncIterator[str]:
+        """The lines of a text answer as they come; with `follow` in the query until the other side ends it."""
+        opened = await self._client(context)
+        try:
+            response = await opened.call_api(
+                path,
+                "GET",
+                query_params=list(query.items()),
+                header_params={"Accept": "text/plain, application/json"},
+                auth_settings=["BearerToken"],
+                _preload_content=False,
+                _request_timeout=aiohttp.ClientTimeout(total=None, connect=15),
+            )
+            if response.status != 200:
+                answer = _decoded(await response.read())
+                raise _error(context, "GET", path, response.status, answer)
+            async for line in response.content:
+                yield line.decode(errors="replace").rstrip("\n")
+        except (aiohttp.ClientError, TimeoutError, OSError) as lost:
+            raise Unavailable(f"the API server of context {context} broke off: {_words(lost)}") from lost
 
     async def _client(self, context: str) -> client.ApiClient:
         async with self._opening:

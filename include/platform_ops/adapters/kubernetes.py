@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -115,6 +115,17 @@ class KubernetesWorkloads:
         await self._api.patch(
             target.context, self._service(target), self._render_service(target, colour), APPLY
         )
+
+    async def pods(self, target: Target, colour: Colour) -> list[str]:
+        """Names of the colour's pods, those of an older template too."""
+        found = await self._list(target, "v1", "Pod", _selector(target, colour))
+        return sorted(pod["metadata"]["name"] for pod in found)
+
+    def log_lines(self, target: Target, pod: str, *, tail: int, follow: bool = False) -> AsyncIterator[str]:
+        """The last lines of a pod's log; with `follow` also what it writes from now on."""
+        path = object_path("v1", "Pod", target.namespace, pod) + "/log"
+        query = {"tailLines": str(tail)} | ({"follow": "true"} if follow else {})
+        return self._api.lines(target.context, path, query)
 
     async def _left(self, target: Target, colour: Colour) -> list[str]:
         found = (

@@ -304,7 +304,8 @@ class Catalog(Model):
         """GateClosed unless the user may ask for a promotion there by hand."""
         roles = self.environment(service, environment).approvals.requesters
         if roles and not set(roles) & set(self.people[user].roles if user in self.people else ()):
+            who = user if user in self.people else f"{user} (nobody of the catalog's people)"
             raise GateClosed(
-                f"{user} may not ask for promotions of {service} to {environment}; "
-                f"that is for {', '.join(roles)}"
+                f"{who} may not ask for a promotion of {service} to {environment}; "
+                f"that is for {', '.join(roles)}: sign in as one of them"
             )
