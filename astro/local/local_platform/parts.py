@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 
 from local_platform.errors import PlatformError
 from local_platform.services.airflow import (
@@ -28,7 +27,7 @@ from local_platform.services.prometheus import PodTargets, Prometheus
 from local_platform.services.registry import Registry
 from local_platform.services.valkey import Valkey
 
-ALL: tuple[type[Part], ...] = (
+PARTS: tuple[type[Part], ...] = (
     Postgres,
     Valkey,
     Registry,
@@ -50,7 +49,6 @@ ALL: tuple[type[Part], ...] = (
     AirflowTriggerer,
     Controller,
 )
-PARTS = tuple(part for part in ALL if not part.module or find_spec(part.module))
 
 # Settings name these whether or not the part runs in this platform.
 PORTS = tuple(
@@ -65,11 +63,6 @@ PORTS = tuple(
         ]
     )
 )
-
-
-def needs(part: type[Part]) -> tuple[str, ...]:
-    """What a part needs, of the parts that there are."""
-    return tuple(name for name in part.needs if any(other.name == name for other in PARTS))
 
 
 def needed(names: Sequence[str]) -> tuple[type[Part], ...]:
@@ -87,5 +80,5 @@ def needed(names: Sequence[str]) -> tuple[type[Part], ...]:
             raise PlatformError(f"no part is called {name}; there are {', '.join(by_name)}")
         if name not in chosen:
             chosen.add(name)
-            waiting.extend(needs(by_name[name]))
+            waiting.extend(by_name[name].needs)
     return tuple(part for part in PARTS if part.name in chosen)

@@ -18,7 +18,7 @@ from local_platform import processes
 from local_platform.errors import NotReadyError, PlatformError
 from local_platform.kept import Ports, Secrets, is_free
 from local_platform.layout import Layout
-from local_platform.parts import PARTS, PORTS, needed, needs
+from local_platform.parts import PARTS, PORTS, needed
 from local_platform.services.part import Command, Context, Part
 
 STRAY_SECONDS = 3.0
@@ -66,7 +66,7 @@ class Supervisor:
         waiting, done = {part.name: part for part in parts}, set[str]()
         at_work: dict[Future[None], str] = {}
         while waiting or at_work:
-            for part in [part for part in waiting.values() if done.issuperset(needs(type(part)))]:
+            for part in [part for part in waiting.values() if done.issuperset(part.needs)]:
                 at_work[pool.submit(self._raise_one, part)] = waiting.pop(part.name).name
             finished, _ = wait(at_work, return_when=FIRST_COMPLETED)
             for future in finished:
@@ -227,7 +227,7 @@ def _waves() -> list[list[type[Part]]]:
     """The parts in groups: each group needs only earlier ones."""
     left, done, waves = list(PARTS), set[str](), list[list[type[Part]]]()
     while left:
-        wave = [part for part in left if done.issuperset(needs(part))]
+        wave = [part for part in left if done.issuperset(part.needs)]
         waves.append(wave)
         done.update(part.name for part in wave)
         left = [part for part in left if part not in wave]

@@ -12,7 +12,6 @@ class Ledger(Part):
     """The step that brings the ledger's tables to the version of the checkout."""
 
     name: ClassVar[str] = "ledger"
-    module: ClassVar[str] = "platform_ops.cli.main"
     needs: ClassVar[tuple[str, ...]] = ("postgres",)
 
     def complete(self) -> None:
@@ -29,7 +28,6 @@ class Controller(Part):
     """Takes over a rollout whose lease has run out, whoever held it."""
 
     name: ClassVar[str] = "controller"
-    module: ClassVar[str] = "platform_ops.cli.main"
     needs: ClassVar[tuple[str, ...]] = ("ledger", "objects")
     stop_seconds: ClassVar[float] = 15.0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from pathlib import Path
 from typing import Any, ClassVar
@@ -66,7 +65,7 @@ class Objects(Part):
         argv += ["--server-side", "--force-conflicts", "--field-manager=local-platform", "--filename=-"]
         done = subprocess.run(
             argv,
-            input=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}),
+            input=yaml.safe_dump_all(manifests),
             env=self.platform.environment(),
             capture_output=True,
             text=True,

@@ -63,8 +63,6 @@ class Part:
     """Parts that must answer first."""
     ports: ClassVar[tuple[str, ...]] = ()
     """Loopback ports by name; the first one is the part's own."""
-    module: ClassVar[str] = ""
-    """A module of another distribution that must be there; the part is left out without it."""
     ready_seconds: ClassVar[float] = 60.0
     adopts: ClassVar[bool] = False
     """Its next process goes on with what the last one left running, such as pods; only `down` ends that."""
