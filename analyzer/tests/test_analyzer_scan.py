@@ -10,8 +10,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import analyzer_shapes as shapes
 import pytest
-import shapes
 from analyzer.cli import main
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import analyzer_shapes as shapes
 import pytest
-import shapes
 from analyzer.engine.checks import base62_crc32
 from analyzer.engine.detect import Finding, find, judge
 from analyzer.engine.privacy import Fingerprinter

@@ -9,9 +9,9 @@ import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+import analyzer_shapes as shapes
 import httpx
 import pytest
-import shapes
 from analyzer.engine.privacy import Fingerprinter
 from analyzer.service.app import create_app
 from analyzer.service.lifecycle import Lifecycle
