@@ -7,8 +7,10 @@ import os
 import shlex
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -19,6 +21,8 @@ from local_platform.layout import MARKER, Layout
 from local_platform.parts import PORTS
 from local_platform.product import all_settings
 from local_platform.services.airflow import USERS, passwords
+from local_platform.services.git import Git
+from local_platform.sources import BRANCH, SOURCES, ServiceRepository
 from local_platform.supervisor import Supervisor
 
 COLOURS = {"up": "green", "down": "red", "failing": "yellow"}
@@ -63,6 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     status.set_defaults(run=_status)
     commands.add_parser("down", help="stop everything").set_defaults(run=_down)
     commands.add_parser("reset", help="stop everything and delete its state").set_defaults(run=_reset)
+    push = commands.add_parser("push", help="commit a service's tree to its repository: its promotion starts")
+    push.add_argument("service", choices=sorted(SOURCES))
+    push.set_defaults(run=_push)
     commands.add_parser("env", help="print the settings of platform-ops for a shell").set_defaults(run=_env)
     run = commands.add_parser("run", help="run a command with these settings")
     run.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND")
@@ -114,6 +121,18 @@ def _reset(supervisor: Supervisor, printer: Printer, chosen: argparse.Namespace)
         raise PlatformError(f"{state} is not a state folder of the local platform; it was left alone")
     shutil.rmtree(state)
     printer("platform", f"down; {state} is deleted")
+    return 0
+
+
+def _push(supervisor: Supervisor, printer: Printer, chosen: argparse.Namespace) -> int:
+    platform = supervisor.platform
+    url = Git(platform).repository(chosen.service)
+    if not url.exists():
+        raise PlatformError(f"there is no repository {url} yet; `make up` makes it")
+    source = platform.layout.root / SOURCES[chosen.service]
+    with tempfile.TemporaryDirectory() as folder:
+        commit = ServiceRepository(str(url), Path(folder, "clone"), source).commit()
+    printer(chosen.service, f"{commit.version} ({commit.id[:8]}) pushed to {BRANCH}")
     return 0
 
 

@@ -46,7 +46,7 @@ def all_settings(platform: Context) -> dict[str, str]:
         "PLATFORM_OPS_SCANNER_IMAGE": images.get("analyzer", ""),
         "PLATFORM_OPS_XCOM_IMAGE": images.get("base", ""),
         "PLATFORM_OPS_SLACK_API_URL": platform.url("inbox") + "/api/",
-        "PLATFORM_OPS_SLACK_TOKEN": f"xoxb-{platform.secrets['slack']}",
+        "PLATFORM_OPS_SLACK_TOKEN": slack_token(platform),
         "PLATFORM_OPS_AIRFLOW_URL": platform.url("airflow"),
         "PLATFORM_OPS_AIRFLOW_USER": "platform-ops",
         "PLATFORM_OPS_AIRFLOW_PASSWORD": platform.secrets["airflow-user-platform-ops"],
@@ -73,3 +73,8 @@ def catalog(platform: Context) -> Path:
     """The local platform's own catalog: the same services, triggers and steps short enough to watch."""
     own = platform.layout.root / "astro" / "local" / "services.yaml"
     return own if own.is_file() else platform.layout.root / "include" / "config" / "services.yaml"
+
+
+def slack_token(platform: Context) -> str:
+    """The bot token that the inbox takes and platform-ops sends."""
+    return f"xoxb-{platform.secrets['slack']}"

@@ -29,12 +29,14 @@ KINDS = ("kept-alive", "new-connection", "slow")
 
 @dataclass(frozen=True)
 class Mix:
-    """What is asked. Shares are of all requests; the rest is kept-alive GETs.
+    """What is asked. Shares are of all requests; the rest is kept-alive.
 
-    `slow_path` gets a POST of `slow_body` in pieces over `slow_s` seconds.
+    Quick requests GET `path`, or POST the `bodies` to it in turn. `slow_path` gets a POST of `slow_body` in
+    pieces over `slow_s` seconds.
     """
 
     path: str = "/health"
+    bodies: tuple[bytes, ...] = ()
     new_connections: float = 0.1
     slow: float = 0.05
     slow_path: str = "/analyze"
@@ -162,7 +164,8 @@ class Load:
                     await self._pause(wait)
                     continue
                 kind = self._mix.kind(number)
-                task = asyncio.create_task(self._one(fresh if kind == "new-connection" else kept, kind))
+                session = fresh if kind == "new-connection" else kept
+                task = asyncio.create_task(self._one(session, kind, number))
                 in_flight.add(task)
                 task.add_done_callback(in_flight.discard)
                 number += 1
@@ -191,11 +194,11 @@ class Load:
         except TimeoutError:
             return
 
-    async def _one(self, session: aiohttp.ClientSession, kind: str) -> None:
+    async def _one(self, session: aiohttp.ClientSession, kind: str, number: int) -> None:
         at, started = time(), monotonic()
         status, colour, error = 0, "", ""
         try:
-            async with self._request(session, kind) as response:
+            async with self._request(session, kind, number) as response:
                 await response.read()
                 status, colour = response.status, response.headers.get(COLOUR_HEADER, "")
         except TimeoutError:
@@ -205,9 +208,9 @@ class Load:
         latency = round((monotonic() - started) * 1000, 2)
         self._out.write(json.dumps(asdict(Record(round(at, 4), kind, status, latency, colour, error))) + "\n")
 
-    def _request(self, session: aiohttp.ClientSession, kind: str) -> Any:
+    def _request(self, session: aiohttp.ClientSession, kind: str, number: int) -> Any:
         if kind != "slow":
-            return session.get(self._url + self._mix.path, headers=self._headers)
+            return self._quick(session, number)
         return session.post(
             self._url + self._mix.slow_path,
             data=self._trickle(),
@@ -217,6 +220,13 @@ class Load:
                 "Content-Length": str(len(self._mix.slow_body)),
             },
         )
+
+    def _quick(self, session: aiohttp.ClientSession, number: int) -> Any:
+        url, bodies = self._url + self._mix.path, self._mix.bodies
+        if not bodies:
+            return session.get(url, headers=self._headers)
+        headers = {**self._headers, "Content-Type": "application/json"}
+        return session.post(url, data=bodies[number % len(bodies)], headers=headers)
 
     async def _trickle(self) -> AsyncIterator[bytes]:
         pieces, body = 5, self._mix.slow_body
@@ -235,6 +245,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="how long; until SIGTERM when not given")
     parser.add_argument("--out", type=Path, required=True, help="NDJSON file that gets one line a request")
     parser.add_argument("--path", default=Mix.path, help=f"path of the quick requests (default {Mix.path})")
+    parser.add_argument(
+        "--bodies", type=Path, help="file with a JSON body a line: quick requests POST them in turn"
+    )
     parser.add_argument("--slow-path", default=Mix.slow_path, help=f"path of slow uploads ({Mix.slow_path})")
     parser.add_argument("--slow", type=float, default=Mix.slow, help="share of slow requests, 0 to 1")
     parser.add_argument("--new-connections", type=float, default=Mix.new_connections, help="share, 0 to 1")
@@ -246,6 +259,7 @@ async def _run(options: argparse.Namespace) -> None:
     pairs = (header.split(":", 1) for header in options.header)
     mix = Mix(
         path=options.path,
+        bodies=tuple(options.bodies.read_bytes().splitlines()) if options.bodies else (),
         slow_path=options.slow_path,
         slow=options.slow,
         new_connections=options.new_connections,

@@ -24,13 +24,14 @@ import httpx
 
 from local_platform.demo.people import DagRun, Desk
 from local_platform.demo.report import Event
-from local_platform.demo.versions import Commit, DemoRepository, Fault
+from local_platform.demo.versions import LONG_CONTEXT, Fault, defect
 from local_platform.demo.watch import ClusterView, record_weights
 from local_platform.errors import PlatformError
 from local_platform.layout import CHECKOUT
 from local_platform.product import all_settings
 from local_platform.services.airflow import passwords
 from local_platform.services.part import Context
+from local_platform.sources import SOURCES, Commit, ServiceRepository
 
 SERVICE = "llm-service"
 NAMESPACE = "llm-service-prod"
@@ -82,9 +83,8 @@ class Demonstration:
     async def tell(self, fault: Fault | None) -> tuple[Version, Version]:
         """Both versions through all environments; returns when the second one's run in production has
         ended."""
-        repository = DemoRepository(
-            self._repository_url(), self.folder / "clone", self.platform.layout.root / "analyzer"
-        )
+        source = self.platform.layout.root / SOURCES[SERVICE]
+        repository = ServiceRepository(self._repository_url(), self.folder / "clone", source)
         stopping = asyncio.Event()
         self.weights_seen.touch()
         watching = asyncio.create_task(
@@ -103,10 +103,10 @@ class Demonstration:
             await self.http.aclose()
         return first, second
 
-    async def _version(self, repository: DemoRepository, fault: Fault | None) -> Version:
+    async def _version(self, repository: ServiceRepository, fault: Fault | None) -> Version:
         seen = {environment: await self._run_ids(environment) for environment in ("development", "staging")}
         began = time()
-        commit = await asyncio.to_thread(repository.commit, fault)
+        commit = await asyncio.to_thread(repository.commit, defect(fault) if fault else None)
         self.told.tell(
             f"developer pushes {commit.version} ({commit.id[:8]}) to development"
             + (f", with {fault}" if fault else "")
@@ -223,9 +223,12 @@ class Demonstration:
 
     def _load_command(self) -> list[str]:
         key = all_settings(self.platform)["PLATFORM_OPS_CHECK_KEY_LLM_SERVICE_PRODUCTION"]
+        bodies = self.folder / "bodies.ndjson"
+        bodies.write_text("\n".join(json.dumps(body) for body in _questions()) + "\n", encoding="utf-8")
         return [
             *(sys.executable, "-m", "local_platform.demo.load"),
             *("--url", self.platform.url("gateway"), "--host", HOST, "--rate", str(RATE)),
+            *("--path", "/analyze", "--bodies", str(bodies)),
             *("--out", str(self.load_records), "--header", f"X-API-KEY:{key}"),
         ]
 
@@ -263,6 +266,13 @@ class Demonstration:
         if done.returncode:
             raise PlatformError(f"`ops {' '.join(arguments)}` failed: {done.stderr.strip()}")
         return json.loads(done.stdout)
+
+
+def _questions() -> list[dict[str, str]]:
+    """What users ask: every third time about a value with a long context."""
+    short = {"secret_value": "not-a-secret", "context": "greeting = VALUE", "variable_name": "greeting"}
+    long = {**short, "context": "config line " * (LONG_CONTEXT // 10)}
+    return [short, short, long]
 
 
 def _dag(environment: str) -> str:

@@ -1,54 +1,38 @@
-"""git: bare repositories, reached by the catalog's addresses through git's own `url.<base>.insteadOf`."""
+"""git: bare repositories, reached by the catalog's addresses through git's own `url.<base>.insteadOf`.
+
+They are empty at first: a push starts a promotion, so nothing is pushed unasked
+(`python -m local_platform push`).
+"""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 from typing import ClassVar
 
 from local_platform.services.part import Part, run_step
+from local_platform.sources import BRANCH, SOURCES
 
 PUBLIC_PREFIX = "https://git.example.com/platform/"
-BRANCHES = ("main", "staging", "development")
-# Repository and the folder of the checkout that its first commit holds.
-SOURCES = {"llm-service": "analyzer", "fm-llm-solver": "astro/local/stand_in/fm_llm_solver"}
-AUTHOR = {"GIT_AUTHOR_NAME": "developer", "GIT_AUTHOR_EMAIL": "developer@example.com"}
-COMMITTER = {"GIT_COMMITTER_NAME": "developer", "GIT_COMMITTER_EMAIL": "developer@example.com"}
 
 
 class Git(Part):
     name: ClassVar[str] = "git"
 
     def complete(self) -> None:
-        for name, source in SOURCES.items():
-            folder = self.platform.layout.root / source
-            if folder.is_dir() and not self.repository(name).exists():
-                self._seed(name, folder)
+        for name in SOURCES:
+            if not self.repository(name).exists():
+                self._create(name)
 
     def repository(self, name: str) -> Path:
         return self.platform.layout.data(self.name) / f"{name}.git"
 
-    def _seed(self, name: str, source: Path) -> None:
-        """One commit with the service's tree on all three branches, moved into place when complete."""
-        env = {**self.platform.environment(), **AUTHOR, **COMMITTER, "GIT_CONFIG_GLOBAL": "/dev/null"}
+    def _create(self, name: str) -> None:
+        """Moved into place when complete, so that a killed `up` leaves no half repository."""
         target = self.repository(name)
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            work, bare = Path(folder) / "work", Path(folder) / "bare"
-            ignored = shutil.ignore_patterns("__pycache__", ".*_cache", "*.egg-info", ".hypothesis", ".venv")
-            shutil.copytree(source, work, ignore=ignored)
-
-            def git(*arguments: str) -> None:
-                run_step(["git", *arguments], env=env, what=f"git {arguments[0]} ({name})")
-
-            git("init", "--quiet", f"--initial-branch={BRANCHES[0]}", str(work))
-            git("-C", str(work), "add", "--all")
-            git("-C", str(work), "commit", "--quiet", "-m", f"{name} as the platform found it")
-            for branch in BRANCHES[1:]:
-                git("-C", str(work), "branch", branch)
-            git("clone", "--quiet", "--bare", str(work), str(bare))
-            git("-C", str(bare), "remote", "remove", "origin")
-            bare.rename(target)
+        draft = target.with_suffix(".draft")
+        argv = ["git", "init", "--quiet", "--bare", f"--initial-branch={BRANCH}", str(draft)]
+        run_step(argv, env=self.platform.environment(), what=f"git init ({name})")
+        draft.rename(target)
 
     def where(self) -> str:
         return str(self.platform.layout.data(self.name))

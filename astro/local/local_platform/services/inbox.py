@@ -7,6 +7,7 @@ import sys
 from typing import ClassVar
 
 from local_platform.errors import NotReadyError
+from local_platform.product import slack_token
 from local_platform.services.http import get
 from local_platform.services.part import Command, Part
 
@@ -21,7 +22,10 @@ class Inbox(Part):
             f"--port={self.platform.ports['inbox']}",
             f"--smtp-port={self.platform.ports['inbox-smtp']}",
         ]
-        return Command([sys.executable, "-m", "local_platform.inbox", *options])
+        return Command(
+            [sys.executable, "-m", "local_platform.inbox", *options],
+            {"INBOX_SLACK_TOKEN": slack_token(self.platform)},
+        )
 
     def probe(self) -> None:
         get(self.platform.url("inbox") + "/")
