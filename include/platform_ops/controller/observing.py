@@ -94,4 +94,5 @@ def _verdict(trigger: Trigger, rollout: Rollout, now: datetime, points: dict[_Qu
             return unavailable(trigger, str(answer))
     assert not isinstance(values, OpsError)
     assert not isinstance(counts, OpsError)
-    return judge(trigger, values, counts, _judged_from(rollout, now), now)
+    begin = rollout.moved_at or now
+    return judge(trigger, values, counts, begin=begin, since=_judged_from(rollout, now), now=now)

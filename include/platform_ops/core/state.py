@@ -129,8 +129,8 @@ class Rollout:
     step: int = 0
     weights: Weights = field(default_factory=Weights)
     """The last ones wanted."""
-    moved: bool = False
-    """Traffic was sent to the new colour, or was about to be."""
+    moved_at: datetime | None = None
+    """When traffic was first sent to the new colour, or was about to be; None: never."""
     entered_at: datetime | None = None
     """Begin of the phase."""
     shifted_at: datetime | None = None
@@ -146,6 +146,10 @@ class Rollout:
     holder: str | None = None
     token: int = 0
     lease_until: datetime | None = None
+
+    @property
+    def moved(self) -> bool:
+        return self.moved_at is not None
 
     @property
     def old(self) -> Colour:
@@ -250,9 +254,14 @@ def intended(rollout: Rollout, transition: Transition, now: datetime) -> Rollout
     """The row as it is written before the effect: nobody may believe any more that traffic never moved."""
     if transition.act is not Act.SHIFT or transition.weights is None:
         return rollout
-    moved = rollout.moved or transition.weights.of(rollout.colour) > 0
-    shifted_at = rollout.shifted_at if transition.weights == rollout.weights else now
-    return replace(rollout, weights=transition.weights, moved=moved, since=None, shifted_at=shifted_at or now)
+    gains = transition.weights.of(rollout.colour) > 0
+    return replace(
+        rollout,
+        weights=transition.weights,
+        moved_at=rollout.moved_at or (now if gains else None),
+        shifted_at=rollout.shifted_at if transition.weights == rollout.weights else now,
+        since=None,
+    )
 
 
 def advanced(rollout: Rollout, transition: Transition, effect: Effect, now: datetime) -> Rollout:

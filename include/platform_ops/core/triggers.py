@@ -123,22 +123,30 @@ def increase(points: Sequence[Point], start: datetime, end: datetime) -> float:
 
 
 def judge(
-    trigger: Trigger, values: Sequence[Point], counts: Sequence[Point], since: datetime, now: datetime
+    trigger: Trigger,
+    values: Sequence[Point],
+    counts: Sequence[Point],
+    *,
+    begin: datetime,
+    since: datetime,
+    now: datetime,
 ) -> Verdict:
-    """The verdict on points (oldest first) that reach from before `since` (begin of the step) to `now`."""
+    """The verdict on points, oldest first. `since` is when the step began: where the trigger's own window holds
+    too few events, all of the step counts. `begin` is when this release first got traffic: what the colour
+    did before was another release's."""
     if not counts:
         return _verdict(trigger, Outcome.NO_DATA, "the metrics hold no requests of this colour")
-    window_start = now - trigger.sustained
+    window_start = max(now - trigger.sustained, begin)
     samples = round(increase(counts, window_start, now))
     if samples < trigger.minimum_samples and not trigger.at_once and since < window_start:
-        window_start = since
-        samples = round(increase(counts, since, now))
+        window_start = max(since, begin)
+        samples = round(increase(counts, window_start, now))
     if samples < trigger.minimum_samples:
         why = f"{samples} of at least {trigger.minimum_samples} requests"
         return _verdict(trigger, Outcome.INSUFFICIENT, why, samples=samples)
     if trigger.kind is Kind.RATIO:
         return _judge_ratio(trigger, values, counts, samples, window_start, now)
-    return _judge_level(trigger, values, samples, now)
+    return _judge_level(trigger, values, samples, begin, now)
 
 
 def _judge_ratio(
@@ -159,7 +167,11 @@ def _judge_ratio(
     elif binomial_tail(bad, samples, trigger.threshold) > BAD_LUCK:
         outcome = Outcome.PENDING
     else:
-        lasting = _covered(counts, start) and _each_half_breaches(trigger, values, counts, start, now)
+        lasting = (
+            now - start >= trigger.sustained
+            and _covered(counts, start)
+            and _each_half_breaches(trigger, values, counts, start, now)
+        )
         outcome = Outcome.BREACH if lasting else Outcome.PENDING
     return _verdict(trigger, outcome, text, ratio, samples)
 
@@ -174,7 +186,9 @@ def _each_half_breaches(
     )
 
 
-def _judge_level(trigger: Trigger, values: Sequence[Point], samples: int, now: datetime) -> Verdict:
+def _judge_level(
+    trigger: Trigger, values: Sequence[Point], samples: int, begin: datetime, now: datetime
+) -> Verdict:
     start = now - trigger.sustained
     inside = [p for p in values if p.at >= start]
     if not inside:
@@ -183,7 +197,7 @@ def _judge_level(trigger: Trigger, values: Sequence[Point], samples: int, now: d
     text = f"{latest:g} (limit {trigger.threshold:g}, {samples} requests)"
     if latest <= trigger.threshold:
         return _verdict(trigger, Outcome.PASS, text, latest, samples)
-    lasting = _covered(values, start) and all(p.value > trigger.threshold for p in inside)
+    lasting = start >= begin and _covered(values, start) and all(p.value > trigger.threshold for p in inside)
     return _verdict(trigger, Outcome.BREACH if lasting else Outcome.PENDING, text, latest, samples)
 
 

@@ -24,7 +24,7 @@ _SAME = (
     "log_url",
     "created_at",
     "step",
-    "moved",
+    "moved_at",
     "entered_at",
     "shifted_at",
     "since",

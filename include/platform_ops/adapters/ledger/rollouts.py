@@ -97,11 +97,11 @@ class RolloutTable:
         return tuple(from_row(row) for row in rows)
 
     async def claim(self, rollout_id: str, holder: str, now: datetime, until: datetime) -> Rollout:
-        """Take the lease; the token grows with each claim. Held while another one's lease is alive."""
+        """Take the lease with a token above all that were ever given. Held while another one's lease is alive."""
         async with self._database.transaction() as connection:
             row = await one_row(
                 connection,
-                "UPDATE rollouts SET holder = %s, token = token + 1, lease_until = %s"
+                "UPDATE rollouts SET holder = %s, token = nextval('fencing_tokens'), lease_until = %s"
                 " WHERE id = %s AND (lease_until IS NULL OR lease_until <= %s) RETURNING *",
                 (holder, until, rollout_id, now),
             )
@@ -132,7 +132,7 @@ class RolloutTable:
             row = await one_row(
                 connection,
                 "UPDATE rollouts SET phase = %(phase)s, step = %(step)s, weight_blue = %(weight_blue)s,"
-                " weight_green = %(weight_green)s, moved = %(moved)s, entered_at = %(entered_at)s,"
+                " weight_green = %(weight_green)s, moved_at = %(moved_at)s, entered_at = %(entered_at)s,"
                 " shifted_at = %(shifted_at)s, since = %(since)s, checked = %(checked)s, reason = %(reason)s"
                 " WHERE id = %(id)s AND token = %(token)s RETURNING id",
                 as_row(rollout),
@@ -207,7 +207,7 @@ async def _end_warm_window(connection: Connection, rollout: Rollout, opened: Ent
     target = rollout.target
     ended = await all_rows(
         connection,
-        "UPDATE rollouts SET phase = 'Reclaimed', entered_at = %s, token = token + 1, lease_until = NULL,"
+        "UPDATE rollouts SET phase = 'Reclaimed', entered_at = %s, token = nextval('fencing_tokens'), lease_until = NULL,"
         " reason = %s WHERE service = %s AND environment = %s AND phase IN ('Promoted', 'Warm')"
         " AND hold IS NULL AND wish IS NULL RETURNING *",
         (opened.at, f"warm window ended by {rollout.run_id}", target.service, target.environment),
@@ -226,10 +226,10 @@ async def _insert(connection: Connection, rollout: Rollout) -> None:
     await connection.execute(
         "INSERT INTO rollouts (id, dag_id, run_id, promotion_id, service, environment, target, release, colour,"
         " previous_digest, plan, goal, requested_by, log_url, created_at, phase, step, weight_blue,"
-        " weight_green, moved, entered_at, shifted_at, since, checked, reason, hold, wish, holder, token, lease_until)"
+        " weight_green, moved_at, entered_at, shifted_at, since, checked, reason, hold, wish, holder, token, lease_until)"
         " VALUES (%(id)s, %(dag_id)s, %(run_id)s, %(promotion_id)s, %(service)s, %(environment)s, %(target)s,"
         " %(release)s, %(colour)s, %(previous_digest)s, %(plan)s, %(goal)s, %(requested_by)s, %(log_url)s,"
-        " %(created_at)s, %(phase)s, %(step)s, %(weight_blue)s, %(weight_green)s, %(moved)s, %(entered_at)s,"
+        " %(created_at)s, %(phase)s, %(step)s, %(weight_blue)s, %(weight_green)s, %(moved_at)s, %(entered_at)s,"
         " %(shifted_at)s, %(since)s, %(checked)s, %(reason)s, %(hold)s, %(wish)s, %(holder)s, %(token)s, %(lease_until)s)",
         as_row(rollout),
     )

@@ -1,3 +1,6 @@
+-- Fencing tokens grow over all rollouts: a route keeps the highest one that patched it, whichever rollout that was.
+CREATE SEQUENCE ledger.fencing_tokens AS bigint;
+
 -- One row a rollout; one rollout a run; one that is not over per service and environment.
 CREATE TABLE ledger.rollouts (
     id uuid PRIMARY KEY,
@@ -20,7 +23,7 @@ CREATE TABLE ledger.rollouts (
     step integer NOT NULL,
     weight_blue integer NOT NULL,
     weight_green integer NOT NULL,
-    moved boolean NOT NULL,
+    moved_at timestamptz,
     entered_at timestamptz,
     shifted_at timestamptz,
     since timestamptz,

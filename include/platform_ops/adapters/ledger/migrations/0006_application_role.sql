@@ -8,9 +8,10 @@ END
 $$;
 GRANT USAGE ON SCHEMA ledger TO ledger_app;
 GRANT SELECT ON ALL TABLES IN SCHEMA ledger TO ledger_app;
+GRANT USAGE ON SEQUENCE ledger.fencing_tokens TO ledger_app;
 GRANT INSERT ON ledger.releases, ledger.promotions, ledger.gates, ledger.votes, ledger.grants,
     ledger.rollouts, ledger.journal, ledger.outbox TO ledger_app;
 GRANT UPDATE (digest, outcome, ended_at) ON ledger.promotions TO ledger_app;
-GRANT UPDATE (goal, phase, step, weight_blue, weight_green, moved, entered_at, shifted_at, since, checked, reason,
+GRANT UPDATE (goal, phase, step, weight_blue, weight_green, moved_at, entered_at, shifted_at, since, checked, reason,
     hold, wish, holder, token, lease_until) ON ledger.rollouts TO ledger_app;
 GRANT UPDATE (sent_at, message_id, attempts, last_error) ON ledger.outbox TO ledger_app;

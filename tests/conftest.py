@@ -1,0 +1,66 @@
+"""Fixtures that more than one folder of tests needs."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+from platform_ops.adapters.ledger import Ledger
+from platform_ops.adapters.ledger.migrate import migrate
+from postgres_server import PostgresServer, start_postgres
+from psycopg import sql
+
+TEMPLATE = "ledger_template"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A real PostgreSQL on a free port of loopback, with one database that holds the ledger's schema."""
+    with start_postgres(tmp_path_factory.mktemp("postgres")) as server:
+        with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE ROLE ledger_app LOGIN PASSWORD '{server.password}'")
+            connection.execute(f"CREATE DATABASE {TEMPLATE}")
+        # The first test that asks for the server may be running its own event loop already.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, migrate(server.dsn(TEMPLATE))).result()
+        yield server
+
+
+@pytest.fixture
+def ledger_database(postgres: PostgresServer) -> str:
+    """The name of an empty ledger of this test's own."""
+    name = f"ledger_{secrets.token_hex(4)}"
+    with psycopg.connect(postgres.dsn("postgres"), autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
+        )
+    return name
+
+
+@pytest.fixture
+def ledger_dsn(postgres: PostgresServer, ledger_database: str) -> str:
+    """As the application's role sees it."""
+    return postgres.dsn(ledger_database, user="ledger_app")
+
+
+@pytest.fixture
+def owner_dsn(postgres: PostgresServer, ledger_database: str) -> str:
+    return postgres.dsn(ledger_database)
+
+
+@pytest.fixture
+async def ledger(ledger_dsn: str) -> AsyncIterator[Ledger]:
+    from fakes import ManualClock
+
+    async with Ledger.connect(ledger_dsn, ManualClock()) as opened:
+        yield opened
+
+
+@pytest.fixture
+def repository_root() -> Path:
+    return Path(__file__).resolve().parents[1]

@@ -1,0 +1,603 @@
+"""One behaving fake per port: they keep state and obey the rules of what they stand for."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from platform_ops.adapters.ledger import Ledger
+from platform_ops.core.errors import (
+    GateClosed,
+    Held,
+    NotApproved,
+    NotFound,
+    Refused,
+    StaleHolder,
+    Unavailable,
+)
+from platform_ops.core.paging import Page, QueuedPage
+from platform_ops.core.ports import ColourStatus, Fence, Manifest, Point, ProbeAnswer, RouteState
+from platform_ops.core.records import Entry
+from platform_ops.core.release import Colour, Target, Weights
+from platform_ops.core.state import Hold, Phase, Rollout, Wish
+
+R = TypeVar("R")
+
+MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def seconds(number: float) -> timedelta:
+    return timedelta(seconds=number)
+
+
+class ManualClock:
+    """Time moves only when `run` lets it: to the next sleeper, once nothing else can go on."""
+
+    def __init__(self, start: datetime = MIDNIGHT) -> None:
+        self._now = start
+        self._sleepers: list[tuple[datetime, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+        self._events: list[tuple[datetime, int, Callable[[], None]]] = []
+
+    def now(self) -> datetime:
+        return self._now
+
+    async def sleep(self, duration: timedelta) -> None:
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._now + duration, next(self._order), woken))
+        await woken
+
+    def at(self, after: timedelta, event: Callable[[], None]) -> None:
+        """Call `event` when so much time has passed from now."""
+        heapq.heappush(self._events, (self._now + after, next(self._order), event))
+
+    def advance(self, duration: timedelta) -> None:
+        self._now += duration
+
+    async def run(self, work: Coroutine[Any, Any, R], limit: timedelta = timedelta(days=3)) -> R:
+        """Run `work` to its end in its own time; fails when it takes longer than `limit` of that time."""
+        task = asyncio.ensure_future(work)
+        end = self._now + limit
+        try:
+            while not task.done():
+                await self._settle()
+                if not task.done():
+                    self._step(end)
+            return task.result()
+        finally:
+            task.cancel()
+
+    async def _settle(self) -> None:
+        ready = asyncio.get_running_loop()._ready  # type: ignore[attr-defined]
+        while True:
+            await asyncio.sleep(0)
+            if not ready:
+                return
+
+    def _step(self, end: datetime) -> None:
+        while self._sleepers and self._sleepers[0][2].done():
+            heapq.heappop(self._sleepers)
+        if self._events and (not self._sleepers or self._events[0][0] <= self._sleepers[0][0]):
+            self._now, _, event = heapq.heappop(self._events)
+            event()
+            return
+        if not self._sleepers:
+            raise AssertionError("nothing sleeps and nothing goes on: the work waits for ever")
+        at, _, woken = heapq.heappop(self._sleepers)
+        if at > end:
+            raise AssertionError(f"not done by {end}")
+        self._now = max(self._now, at)
+        woken.set_result(None)
+
+
+@dataclass
+class Behaviour:
+    """How a version behaves in this world."""
+
+    ready_after: timedelta | None = timedelta(seconds=3)
+    """None: it never becomes ready."""
+    error_share: float = 0.0
+    p95: float = 0.1
+    """Seconds."""
+    checks: str = ""
+    """What its checks answer instead of 200; empty: they pass."""
+
+
+@dataclass
+class _Deployment:
+    digest: str
+    replicas: int
+    since: datetime
+    lost: int = 0
+    """Pods that are down."""
+    failing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """From `start` on, requests and errors a second of each colour."""
+
+    start: datetime
+    requests: Mapping[Colour, float]
+    errors: Mapping[Colour, float]
+    p95: Mapping[Colour, float]
+    requests_before: Mapping[Colour, float]
+    errors_before: Mapping[Colour, float]
+
+
+@dataclass
+class World:
+    """One service in one environment: a cluster, a route, a gateway that counts, users that send requests.
+
+    It is the Workloads, TrafficRouter, Metrics and Probe of its controller. `away` names the ports that do not
+    answer; `effects` is what was really done, in order.
+    """
+
+    clock: ManualClock
+    rate: float = 100.0
+    """Requests a second of all users."""
+    behaviours: dict[str, Behaviour] = field(default_factory=dict)
+    deployments: dict[Colour, _Deployment] = field(default_factory=dict)
+    weights: Weights = field(default_factory=Weights)
+    shown: Weights = field(default_factory=Weights)
+    """What the data plane does; behind `weights` by `gateway_lag`."""
+    gateway_lag: timedelta = timedelta(0)
+    token: int = 0
+    approved: set[str] = field(default_factory=set)
+    away: set[str] = field(default_factory=set)
+    refuses: str = ""
+    """The API refuses manifests with these words."""
+    effects: list[str] = field(default_factory=list)
+    after_effect: Callable[[], None] = lambda: None
+    _segments: list[_Segment] = field(default_factory=list)
+    _first_traffic: dict[Colour, datetime] = field(default_factory=dict)
+    _turn: itertools.count[int] = field(default_factory=itertools.count)
+
+    def serve(self, colour: Colour, digest: str, replicas: int = 2) -> None:
+        """A version that was promoted long ago."""
+        long_ago = self.clock.now() - timedelta(days=30)
+        self.deployments[colour] = _Deployment(digest, replicas, long_ago)
+        self.approved.add(digest)
+        self._route(Weights.towards(colour, 100))
+
+    def behave(self, digest: str, **how: Any) -> None:
+        """From now on the version behaves so."""
+        self.behaviours[digest] = replace(self._behaviour(digest), **how)
+        self._new_segment()
+
+    def lose_pods(self, colour: Colour, number: int, words: str = "") -> None:
+        deployment = self.deployments[colour]
+        deployment.lost = number
+        deployment.failing = (words,) if words else ()
+        self._new_segment()
+
+    # Workloads
+
+    async def apply(self, target: Target, manifests: Sequence[Manifest]) -> None:
+        self._answer("workloads")
+        if self.refuses:
+            raise Refused(self.refuses)
+        for manifest in manifests:
+            colour, digest = Colour(manifest["colour"]), manifest["digest"]
+            known = self.deployments.get(colour)
+            if known is None or known.digest != digest:
+                self.deployments[colour] = _Deployment(digest, manifest["replicas"], self.clock.now())
+                self._done(f"deploy {colour} {digest}")
+
+    async def status(self, target: Target, colour: Colour) -> ColourStatus:
+        self._answer("workloads")
+        deployment = self.deployments.get(colour)
+        if deployment is None:
+            return ColourStatus(exists=False)
+        ready = self._ready(colour)
+        return ColourStatus(True, deployment.digest, deployment.replicas, ready, deployment.failing)
+
+    async def scale(self, target: Target, colour: Colour, replicas: int) -> None:
+        self._answer("workloads")
+        deployment = self.deployments[colour]
+        if deployment.replicas != replicas:
+            deployment.replicas, deployment.since = replicas, self.clock.now()
+            self._done(f"scale {colour} {replicas}")
+
+    async def remove(self, target: Target, colour: Colour) -> None:
+        self._answer("workloads")
+        if self.deployments.pop(colour, None) is not None:
+            self._done(f"remove {colour}")
+
+    async def selected_colour(self, target: Target) -> Colour | None:
+        return self.weights.majority
+
+    async def select_colour(self, target: Target, colour: Colour) -> None:
+        self._answer("workloads")
+
+    # TrafficRouter
+
+    async def observe(self, target: Target) -> RouteState:
+        self._answer("router")
+        return RouteState(self.weights, self.token)
+
+    async def shift(self, target: Target, weights: Weights, fence: Fence) -> None:
+        self._answer("router")
+        if fence.token < self.token:
+            raise StaleHolder(f"token {fence.token} is outrun by {self.token}")
+        for colour in Colour:
+            if weights.of(colour) > self.weights.of(colour):
+                deployment = self.deployments.get(colour)
+                if deployment is None:
+                    raise GateClosed(f"{colour} is not deployed")
+                if deployment.digest not in self.approved:
+                    raise NotApproved(f"{deployment.digest} is not approved")
+        self.token = fence.token
+        if weights != self.weights:
+            self._route(weights)
+            self._done(f"shift blue {weights.blue} green {weights.green}")
+
+    # Metrics
+
+    async def range(
+        self, expression: str, start: datetime, end: datetime, step: timedelta
+    ) -> tuple[Point, ...]:
+        self._answer("metrics")
+        colour = Colour.BLUE if "-blue/" in expression else Colour.GREEN
+        first = self._first_traffic.get(colour)
+        if first is None:
+            return ()
+        begin = start
+        while begin < first:
+            begin += step
+        times = [begin + n * step for n in range(int((end - begin) / step) + 1)] if begin <= end else []
+        return tuple(Point(t, self._value(expression, colour, t)) for t in times)
+
+    async def instant(self, expression: str, at: datetime) -> float | None:
+        points = await self.range(expression, at, at, seconds(1))
+        return points[-1].value if points else None
+
+    # Probe
+
+    async def request(
+        self,
+        target: Target,
+        path: str,
+        *,
+        method: str = "GET",
+        colour: Colour | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        timeout: timedelta = timedelta(seconds=5),
+    ) -> ProbeAnswer:
+        if "probe" in self.away:
+            return ProbeAnswer(0, timeout, error="connection refused")
+        chosen = colour or self._weighted()
+        if chosen is None or not self._ready(chosen):
+            return ProbeAnswer(503, seconds(0.01))
+        behaviour = self._behaviour(self.deployments[chosen].digest)
+        status = int(behaviour.checks) if behaviour.checks else 200
+        return ProbeAnswer(status, seconds(behaviour.p95), chosen, b"{}")
+
+    def _weighted(self) -> Colour | None:
+        """Every hundred requests are shared exactly as the weights say."""
+        if not self.shown.routed:
+            return None
+        position = (next(self._turn) * 37) % 100
+        return Colour.BLUE if position < self.shown.blue else Colour.GREEN
+
+    def _answer(self, port: str) -> None:
+        if port in self.away:
+            raise Unavailable(f"{port} does not answer")
+
+    def _done(self, what: str) -> None:
+        self.effects.append(what)
+        self.after_effect()
+
+    def _behaviour(self, digest: str) -> Behaviour:
+        return self.behaviours.get(digest, Behaviour())
+
+    def _ready(self, colour: Colour) -> int:
+        deployment = self.deployments.get(colour)
+        if deployment is None:
+            return 0
+        after = self._behaviour(deployment.digest).ready_after
+        if after is None or self.clock.now() < deployment.since + after:
+            return 0
+        return max(0, deployment.replicas - deployment.lost)
+
+    def _route(self, weights: Weights) -> None:
+        self.weights = weights
+        if self.gateway_lag:
+            self.clock.at(self.gateway_lag, lambda: self._show(weights))
+        else:
+            self._show(weights)
+
+    def _show(self, weights: Weights) -> None:
+        self.shown = weights
+        for colour in Colour:
+            if weights.of(colour):
+                self._first_traffic.setdefault(colour, self.clock.now())
+        self._new_segment()
+
+    def _new_segment(self) -> None:
+        requests, errors, p95 = {}, {}, {}
+        requests_before, errors_before = dict.fromkeys(Colour, 0.0), dict.fromkeys(Colour, 0.0)
+        if self._segments:
+            last = self._segments[-1]
+            lasted = (self.clock.now() - last.start).total_seconds()
+            requests_before = {c: last.requests_before[c] + last.requests[c] * lasted for c in Colour}
+            errors_before = {c: last.errors_before[c] + last.errors[c] * lasted for c in Colour}
+        for colour in Colour:
+            deployment = self.deployments.get(colour)
+            behaviour = self._behaviour(deployment.digest) if deployment else Behaviour()
+            requests[colour] = self.rate * self.shown.of(colour) / 100
+            share = behaviour.error_share if self._ready(colour) else 1.0
+            errors[colour] = requests[colour] * share
+            p95[colour] = behaviour.p95
+        now = self.clock.now()
+        self._segments.append(_Segment(now, requests, errors, p95, requests_before, errors_before))
+
+    def _value(self, expression: str, colour: Colour, at: datetime) -> float:
+        if "histogram_quantile" in expression:
+            return [s for s in self._segments if s.start <= at][-1].p95[colour]
+        segment = next(s for s in reversed(self._segments) if s.start <= at)
+        bad = '"5.."' in expression
+        before = (segment.errors_before if bad else segment.requests_before)[colour]
+        rate = (segment.errors if bad else segment.requests)[colour]
+        return before + rate * (at - segment.start).total_seconds()
+
+
+class MemoryRollouts:
+    """The rules of the ledger's rollouts: one that is not over per target, leases, tokens, people's columns."""
+
+    def __init__(self, journal: MemoryJournal) -> None:
+        self._rows: dict[str, Rollout] = {}
+        self._journal = journal
+        self._tokens = itertools.count(1)
+
+    async def insert(self, rollout: Rollout, opened: Entry) -> Rollout:
+        same = await self.of_run(rollout.dag_id, rollout.run_id)
+        if same is not None:
+            return same
+        active = await self.active(rollout.target.service, rollout.target.environment)
+        if active is not None:
+            warm = active.phase in (Phase.PROMOTED, Phase.WARM)
+            if not warm or active.hold or active.wish:
+                raise Held(
+                    f"{active.release.name} is being rolled out in {active.run_id}, held by {active.holder}"
+                )
+            self._rows[active.id] = replace(
+                active,
+                phase=Phase.RECLAIMED,
+                entered_at=opened.at,
+                token=next(self._tokens),
+                lease_until=None,
+                reason=f"warm window ended by {rollout.run_id}",
+            )
+            why = f"warm window ended by {rollout.release.name} ({rollout.run_id})"
+            await self._journal.write(
+                replace(opened, kind="note", what="EndWarmWindow", why=why, rollout_id=active.id, token=None)
+            )
+        self._rows[rollout.id] = rollout
+        await self._journal.write(opened)
+        return rollout
+
+    async def get(self, rollout_id: str) -> Rollout:
+        if rollout_id not in self._rows:
+            raise NotFound(f"no rollout {rollout_id}")
+        return self._rows[rollout_id]
+
+    async def of_run(self, dag_id: str, run_id: str) -> Rollout | None:
+        return next((r for r in self._rows.values() if (r.dag_id, r.run_id) == (dag_id, run_id)), None)
+
+    async def active(self, service: str, environment: str) -> Rollout | None:
+        key = f"{service}/{environment}"
+        return next((r for r in self._rows.values() if r.target.key == key and not r.phase.terminal), None)
+
+    async def unheld(self, now: datetime) -> tuple[Rollout, ...]:
+        return tuple(
+            r
+            for r in self._rows.values()
+            if not r.phase.terminal and (r.lease_until is None or r.lease_until <= now)
+        )
+
+    async def ended_badly(self, after: datetime) -> tuple[Rollout, ...]:
+        bad = (Phase.ROLLED_BACK, Phase.NEEDS_ATTENTION)
+        return tuple(r for r in self._rows.values() if r.phase in bad and r.phase_began >= after)
+
+    async def claim(self, rollout_id: str, holder: str, now: datetime, until: datetime) -> Rollout:
+        row = await self.get(rollout_id)
+        if row.lease_until is not None and row.lease_until > now:
+            raise Held(f"{row.target.key} is held by {row.holder}")
+        self._rows[row.id] = replace(row, holder=holder, token=next(self._tokens), lease_until=until)
+        return self._rows[row.id]
+
+    async def renew(self, rollout_id: str, token: int, until: datetime) -> None:
+        row = self._fenced(rollout_id, token)
+        self._rows[rollout_id] = replace(row, lease_until=until)
+
+    async def release(self, rollout_id: str, token: int, now: datetime) -> None:
+        row = self._rows[rollout_id]
+        if row.token == token:
+            self._rows[rollout_id] = replace(row, lease_until=now)
+
+    async def save(self, rollout: Rollout, entry: Entry | None = None) -> None:
+        row = self._fenced(rollout.id, rollout.token)
+        names = (
+            "phase",
+            "step",
+            "weights",
+            "moved_at",
+            "entered_at",
+            "shifted_at",
+            "since",
+            "checked",
+            "reason",
+        )
+        self._rows[row.id] = replace(row, **{name: getattr(rollout, name) for name in names})
+        if entry is not None:
+            await self._journal.write(entry)
+
+    async def raise_goal(self, rollout_id: str, goal: Phase) -> Rollout:
+        row = await self.get(rollout_id)
+        if not row.goal.reached(goal):
+            self._rows[rollout_id] = replace(row, goal=goal)
+        return self._rows[rollout_id]
+
+    async def hold(self, rollout_id: str, hold: Hold, entry: Entry) -> Rollout:
+        row = self._running(await self.get(rollout_id))
+        if row.hold is None:
+            await self._write(replace(row, hold=hold), entry)
+        return self._rows[rollout_id]
+
+    async def resume(self, rollout_id: str, now: datetime, entry: Entry) -> Rollout:
+        row = await self.get(rollout_id)
+        if row.hold is not None:
+            await self._write(replace(row, hold=None, since=now if row.since else None), entry)
+        return self._rows[rollout_id]
+
+    async def wish_back(self, rollout_id: str, wish: Wish, entry: Entry) -> Rollout:
+        row = self._running(await self.get(rollout_id))
+        if row.wish is not None and row.phase is not Phase.NEEDS_ATTENTION:
+            return row
+        if row.phase is Phase.NEEDS_ATTENTION:
+            row = replace(row, phase=Phase.ROLLING_BACK, entered_at=wish.at, since=None, checked=None)
+        await self._write(replace(row, wish=wish, hold=None), entry)
+        return self._rows[rollout_id]
+
+    async def _write(self, row: Rollout, entry: Entry) -> None:
+        self._rows[row.id] = row
+        await self._journal.write(entry)
+
+    def _fenced(self, rollout_id: str, token: int) -> Rollout:
+        row = self._rows[rollout_id]
+        if row.token != token:
+            raise StaleHolder(f"somebody took over after token {token}")
+        return row
+
+    def _running(self, row: Rollout) -> Rollout:
+        if row.phase.terminal:
+            raise GateClosed(f"{row.release.name} is over ({row.phase})")
+        return row
+
+
+class MemoryJournal:
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+
+    async def write(self, entry: Entry) -> None:
+        self.entries.append(replace(entry, number=len(self.entries) + 1))
+
+    async def of_rollout(self, rollout_id: str) -> tuple[Entry, ...]:
+        return tuple(e for e in self.entries if e.rollout_id == rollout_id)
+
+
+class MemoryOutbox:
+    def __init__(self, clock: ManualClock) -> None:
+        self.pages: dict[str, QueuedPage] = {}
+        self._clock = clock
+
+    async def enqueue(self, page: Page) -> bool:
+        if page.key in self.pages:
+            return False
+        self.pages[page.key] = QueuedPage(page, self._clock.now())
+        return True
+
+    async def get(self, key: str) -> QueuedPage:
+        if key not in self.pages:
+            raise NotFound(f"no page {key}")
+        return self.pages[key]
+
+    async def unsent(self, queued_before: datetime) -> tuple[QueuedPage, ...]:
+        return tuple(p for p in self.pages.values() if p.sent_at is None and p.queued_at <= queued_before)
+
+    async def mark_sent(self, key: str, message_id: str) -> None:
+        queued = self.pages[key]
+        if queued.sent_at is None:
+            self.pages[key] = replace(
+                queued,
+                sent_at=self._clock.now(),
+                message_id=message_id,
+                attempts=queued.attempts + 1,
+                last_error="",
+            )
+
+    async def mark_failed(self, key: str, error: str) -> None:
+        queued = self.pages[key]
+        if queued.sent_at is None:
+            self.pages[key] = replace(queued, attempts=queued.attempts + 1, last_error=error)
+
+
+class MemoryOutcomes:
+    """Only how promotions ended."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[str, str] = {}
+
+    async def finish(self, promotion_id: str, outcome: str) -> None:
+        self.outcomes[promotion_id] = outcome
+
+
+class Killed(BaseException):
+    """kill -9: nothing of the process runs any more, not even what stands in `finally`."""
+
+
+class MemoryLedger:
+    """The ledger's tables that the controller uses. `away` is a ledger that does not answer."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.away = False
+        self.journal_table = MemoryJournal()
+        self.rollout_table = MemoryRollouts(self.journal_table)
+        self.outbox_table = MemoryOutbox(clock)
+        self.outcome_table = MemoryOutcomes()
+
+    def connection(self, process: CrashAt | None = None) -> Ledger:
+        """As one process sees it: after its death it writes nothing more."""
+        tables = {
+            "rollouts": self.rollout_table,
+            "journal": self.journal_table,
+            "outbox": self.outbox_table,
+            "promotions": self.outcome_table,
+        }
+        wrapped: dict[str, Any] = {name: _Table(self, table, process) for name, table in tables.items()}
+        missing = dict.fromkeys(("releases", "gates", "approvals"))
+        return Ledger(**wrapped, **missing)  # type: ignore[arg-type]
+
+
+class _Table:
+    def __init__(self, ledger: MemoryLedger, table: Any, process: CrashAt | None) -> None:
+        self._ledger = ledger
+        self._table = table
+        self._process = process
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        method = getattr(self._table, name)
+
+        async def call(*arguments: Any, **named: Any) -> Any:
+            if self._process is not None and self._process.dead:
+                raise Killed
+            if self._ledger.away:
+                raise Unavailable("the ledger does not answer")
+            return await method(*arguments, **named)
+
+        return call
+
+
+class CrashAt:
+    """The process dies when it reaches a label for the n-th time; labels are counted by all that were reached."""
+
+    def __init__(self, number: int | None = None, label: str | None = None) -> None:
+        self._number = number
+        self._label = label
+        self.reached: list[str] = []
+        self.dead = False
+
+    def reach(self, label: str) -> None:
+        if self.dead:
+            raise Killed
+        self.reached.append(label)
+        if len(self.reached) == self._number or label == self._label:
+            self.dead = True
+            raise Killed
