@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import ClassVar
 
+from local_platform.errors import NotReadyError
+from local_platform.processes import read_record
 from local_platform.product import all_settings, product_settings
 from local_platform.services.part import Command, Part, run_step
+
+SETTLED_SECONDS = 3.0
 
 
 class Ledger(Part):
@@ -34,3 +39,9 @@ class Controller(Part):
     def command(self) -> Command:
         argv = [self.platform.layout.program("ops"), "controller", "--holder", "standby-1"]
         return Command(argv, product_settings(self.platform))
+
+    def probe(self) -> None:
+        """It serves nothing that could be asked; wrong settings end it within its first seconds."""
+        record = read_record(self.platform.layout.state / "run" / f"{self.name}.json")
+        if record and time.time() - record.started_at < SETTLED_SECONDS:
+            raise NotReadyError("it was started a moment ago")
