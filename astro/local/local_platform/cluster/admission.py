@@ -149,15 +149,18 @@ class Admission:
         if spec.get("manualSelector"):
             return
         uid, name = metadata["uid"], metadata["name"]
+        generated = {
+            "batch.kubernetes.io/controller-uid": uid,
+            "batch.kubernetes.io/job-name": name,
+            "controller-uid": uid,
+            "job-name": name,
+        }
         template = spec.setdefault("template", {}).setdefault("metadata", {})
-        template.setdefault("labels", {}).update(
-            {
-                "batch.kubernetes.io/controller-uid": uid,
-                "batch.kubernetes.io/job-name": name,
-                "controller-uid": uid,
-                "job-name": name,
-            }
-        )
+        # A Job without labels takes its template's, in Go the very same map: both then show what is added.
+        shared = (metadata.get("labels") or {}) == (template.get("labels") or {})
+        template["labels"] = {**(template.get("labels") or {}), **generated}
+        if shared:
+            metadata["labels"] = dict(template["labels"])
         spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
 
     def _pod(self, document: JSON) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from typing import Any
 
@@ -28,6 +29,7 @@ VERSION: JSON = {
     "compiler": platform.python_implementation(),
     "platform": "linux/amd64",
 }
+AGGREGATED = "g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 HEALTH_PATHS = ("/healthz", "/livez", "/readyz")
 
 
@@ -36,10 +38,66 @@ def answer(state: ClusterState, request: web.Request) -> web.Response | None:
     path = request.path.rstrip("/") or "/"
     if path in HEALTH_PATHS:
         return _health(path, request)
+    if path in ("/api", "/apis") and AGGREGATED in request.headers.get("Accept", ""):
+        return _aggregated(state.resources, path, request)
     document = _document(state, path)
     if document is None:
         return None
     return web.Response(body=encode(document), content_type="application/json")
+
+
+def _aggregated(resources: Resources, path: str, request: web.Request) -> web.Response:
+    """Every group in one document (apidiscovery.k8s.io/v2), with an ETag."""
+    items = []
+    for group, versions in resources.group_versions().items():
+        if bool(group) is (path == "/api"):
+            continue
+        shown = [
+            {
+                "version": version,
+                "resources": [_aggregated_entry(one) for one in resources.served(group, version)],
+                "freshness": "Current",
+            }
+            for version in versions
+        ]
+        items.append({"metadata": {"name": group} if group else {}, "versions": shown})
+    body = encode(
+        {
+            "kind": "APIGroupDiscoveryList",
+            "apiVersion": "apidiscovery.k8s.io/v2",
+            "metadata": {},
+            "items": items,
+        }
+    )
+    tag = f'"{hashlib.sha256(body).hexdigest().upper()}"'
+    headers = {"ETag": tag, "Vary": "Accept", "Content-Type": f"application/json;{AGGREGATED}"}
+    if tag in request.headers.get("If-None-Match", ""):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=body, headers=headers)
+
+
+def _aggregated_entry(resource: Resource) -> JSON:
+    entry: JSON = {
+        "resource": resource.plural,
+        "responseKind": {"group": "", "version": "", "kind": resource.kind},
+        "scope": "Namespaced" if resource.namespaced else "Cluster",
+        "singularResource": resource.singular,
+        "verbs": list(resource.verbs),
+    }
+    if resource.short_names:
+        entry["shortNames"] = list(resource.short_names)
+    if resource.categories:
+        entry["categories"] = list(resource.categories)
+    if resource.subresources:
+        entry["subresources"] = [
+            {
+                "subresource": one.name,
+                "responseKind": {"group": one.group, "version": one.version, "kind": one.kind},
+                "verbs": list(one.verbs),
+            }
+            for one in resource.subresources
+        ]
+    return entry
 
 
 def _health(path: str, request: web.Request) -> web.Response:

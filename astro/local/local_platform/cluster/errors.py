@@ -61,7 +61,8 @@ def object_details(group: str, kind: str, name: str) -> JSON:
         details["name"] = name
     if group:
         details["group"] = group
-    details["kind"] = kind
+    if kind:
+        details["kind"] = kind
     return details
 
 

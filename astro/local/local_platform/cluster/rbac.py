@@ -32,6 +32,7 @@ BASIC_PATHS: tuple[JSON, ...] = (
 )  # fmt: skip
 PUBLIC_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version", "/version/"})
 _EVERYTHING = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
+_WELL_KNOWN = {"verbs": ["get"], "nonResourceURLs": ["/.well-known", "/.well-known/*"]}
 _EVERY_PATH = {"verbs": ["*"], "nonResourceURLs": ["*"]}
 
 
@@ -72,6 +73,8 @@ class Authorizer:
             yield from BASIC_RULES
 
     def path_rules(self, user: User) -> Iterator[JSON]:
+        if AUTHENTICATED in user.groups:
+            yield _WELL_KNOWN
         if MASTERS in user.groups:
             yield _EVERY_PATH
         for rule in self._bound(user, ""):

@@ -6,6 +6,7 @@ kind adds stands in `admission`; types, defaults and patches in their own module
 
 from __future__ import annotations
 
+import json
 import random
 import uuid
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import msgspec
 
 from . import apply, managed_fields, patching, versions
 from .admission import Admission
+from .decoding import decode, decode_error, strict_errors
 from .defaults import apply_defaults
 from .errors import StatusError, already_exists, bad_request, conflict, invalid, modified, not_found
 from .resources import Resource, Resources
@@ -81,7 +83,7 @@ class Registry:
     def create(self, resource: Resource, namespace: str, document: JSON, options: Options) -> Stored:
         """Raises 400, 403, 404 (namespace), 409 or 422; nothing is stored in a dry run."""
         self._identify(resource, document)
-        self._check_decoded(document, options)
+        document = _decoded(document, options)
         metadata = document.setdefault("metadata", {})
         self._place(resource, namespace, metadata)
         self.admission.check_namespace(resource, namespace)
@@ -116,7 +118,7 @@ class Registry:
     ) -> Stored:
         """PUT. Raises 400, 404, 409 or 422."""
         self._identify(resource, document)
-        self._check_decoded(document, options)
+        document = _decoded(document, options)
         metadata = document.setdefault("metadata", {})
         if not metadata.get("name"):
             metadata["name"] = name
@@ -142,13 +144,17 @@ class Registry:
         change: Change,
         options: Options,
         subresource: str = "",
+        shown: Any = None,
     ) -> Stored:
-        """Apply `change` to the live object. Raises what it raises, 404, 409 or 422."""
+        """Apply `change` to the live object. Raises what it raises, 404, 409 or 422.
+
+        `shown` is what a refusal quotes: the patch where it is strategic, otherwise (None) the patched object.
+        """
         live = self.get(resource, namespace, name)
         before = versions.from_stored(resource, live.copy())
         after = change(before)
         self._identify(resource, after)
-        self._check_decoded(after, options)
+        after = _decoded_patch(after, shown, options)
         metadata = after.setdefault("metadata", {})
         if metadata.get("name") != name:
             raise bad_request(
@@ -198,8 +204,9 @@ class Registry:
         metadata.update(uid=str(uuid.uuid4()), creationTimestamp=options.time)
         if resource.counts_generation:
             metadata["generation"] = 1
-        document = versions.to_stored(resource, merged)
-        document.pop("status", None) if resource.subresource("status") else None
+        document = decode(versions.to_stored(resource, merged))
+        if resource.subresource("status"):
+            document.pop("status", None)
         document = self._admitted(resource, apply_defaults(self.admission.prepare(document), None), None)
         document["metadata"]["managedFields"] = entries
         self._validate(resource, document, None)
@@ -252,6 +259,8 @@ class Registry:
                 metadata[name] = old["metadata"][name]
         metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
         document = self._scoped(resource, old, document, subresource)
+        if tracked:
+            document = decode(document)
         document = apply_defaults(self.admission.prepare(document), old)
         if not tracked:
             self._track(document, old, options, subresource)
@@ -345,19 +354,6 @@ class Registry:
             )
         document["kind"], document["apiVersion"] = kind, api_version
 
-    def _check_decoded(self, document: JSON, options: Options) -> None:
-        """Unknown and repeated fields: refused, warned about, or let go, as fieldValidation says."""
-        problems = [*options.duplicates, *strict_errors(document)]
-        if not problems or options.validation == "Ignore":
-            return
-        if options.validation == "Strict":
-            version = document["apiVersion"].rpartition("/")[2]
-            raise bad_request(
-                f'{document["kind"]} in version "{version}" cannot be handled as a {document["kind"]}: '
-                f"strict decoding error: {', '.join(problems)}"
-            )
-        options.warnings += problems
-
     def _place(self, resource: Resource, namespace: str, metadata: JSON) -> None:
         if not resource.namespaced:
             metadata.pop("namespace", None)
@@ -408,6 +404,37 @@ class Registry:
             message = "Invalid value: 0: must be specified for an update"
             cause = Cause("FieldValueInvalid", message, "metadata.resourceVersion")
             raise invalid(resource.group, resource.plural, live.name, [cause])
+
+
+def _problems(document: JSON, options: Options) -> str:
+    """What keeps the document from being decoded; unknown and repeated fields count as fieldValidation says."""
+    wrong = decode_error(document)
+    if wrong:
+        return wrong
+    problems = [] if options.validation == "Ignore" else [*options.duplicates, *strict_errors(document)]
+    if options.validation != "Strict":
+        options.warnings += problems
+        return ""
+    return f"strict decoding error: {', '.join(problems)}" if problems else ""
+
+
+def _decoded(document: JSON, options: Options) -> JSON:
+    """The document without what its type does not declare. Raises 400."""
+    problem = _problems(document, options)
+    if problem:
+        kind, version = document["kind"], document["apiVersion"].rpartition("/")[2]
+        raise bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {problem}')
+    return decode(document)
+
+
+def _decoded_patch(document: JSON, shown: Any, options: Options) -> JSON:
+    """The same for a patched object, which is refused with 422."""
+    problem = _problems(document, options)
+    if problem:
+        if shown is None:
+            shown = json.dumps(document, sort_keys=True, separators=(",", ":"))
+        raise invalid("", "", "", [undecodable_patch(shown, problem)])
+    return decode(document)
 
 
 def dry(document: JSON) -> Stored:

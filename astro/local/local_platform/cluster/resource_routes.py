@@ -37,6 +37,8 @@ async def answer(call: Call) -> web.StreamResponse:
             return special
     elif call.verb not in call.resource.verbs:
         raise method_not_allowed()
+    if call.verb in ("update", "patch") and not call.name:
+        raise method_not_allowed()
     if call.resource.kind == "Binding":
         return await subresources.bind(call, "")
     match call.verb:
@@ -147,8 +149,9 @@ async def patch(call: Call, subresource: str = "") -> web.Response:
     if media in APPLY_PATCH:
         return await _apply(call, body, subresource)
     change = _change(call, media, body)
+    shown = bodies.decode_patch(body) if media == STRATEGIC_PATCH else None
     stored = call.state.registry.patch(
-        call.resource, call.namespace, call.name, change, call.options, subresource
+        call.resource, call.namespace, call.name, change, call.options, subresource, shown
     )
     await _after_write(call, stored)
     return call.respond(call.view().one(stored))

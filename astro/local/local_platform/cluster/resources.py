@@ -18,6 +18,7 @@ _READ_WRITE = ("get", "patch", "update")
 # From the discovery documents of Kubernetes 1.36.
 _TABLE = """
 v1: bindings Binding NC
+v1: componentstatuses ComponentStatus R [cs]
 v1: configmaps ConfigMap N [cm]
 v1: endpoints Endpoints N [ep]
 v1: events Event N [ev]
@@ -50,16 +51,25 @@ autoscaling/v2: horizontalpodautoscalers HorizontalPodAutoscaler N [hpa] (all) {
 autoscaling/v1: horizontalpodautoscalers HorizontalPodAutoscaler N [hpa] (all) {status}
 batch/v1: cronjobs CronJob NG [cj] (all) {status}
 batch/v1: jobs Job NG (all) {status}
+certificates.k8s.io/v1: certificatesigningrequests CertificateSigningRequest - [csr] {approval,status}
 networking.k8s.io/v1: ingressclasses IngressClass G
 networking.k8s.io/v1: ingresses Ingress NG [ing] {status}
+networking.k8s.io/v1: ipaddresses IPAddress - [ip]
 networking.k8s.io/v1: networkpolicies NetworkPolicy NG [netpol]
+networking.k8s.io/v1: servicecidrs ServiceCIDR - {status}
 policy/v1: poddisruptionbudgets PodDisruptionBudget NG [pdb] {status}
 rbac.authorization.k8s.io/v1: clusterrolebindings ClusterRoleBinding -
 rbac.authorization.k8s.io/v1: clusterroles ClusterRole -
 rbac.authorization.k8s.io/v1: rolebindings RoleBinding N
 rbac.authorization.k8s.io/v1: roles Role N
+storage.k8s.io/v1: csidrivers CSIDriver -
+storage.k8s.io/v1: csinodes CSINode -
+storage.k8s.io/v1: csistoragecapacities CSIStorageCapacity N
 storage.k8s.io/v1: storageclasses StorageClass - [sc]
 storage.k8s.io/v1: volumeattachments VolumeAttachment - {status}
+storage.k8s.io/v1: volumeattributesclasses VolumeAttributesClass - [vac]
+admissionregistration.k8s.io/v1: mutatingadmissionpolicies MutatingAdmissionPolicy G (api-extensions)
+admissionregistration.k8s.io/v1: mutatingadmissionpolicybindings MutatingAdmissionPolicyBinding G (api-extensions)
 admissionregistration.k8s.io/v1: mutatingwebhookconfigurations MutatingWebhookConfiguration G (api-extensions)
 admissionregistration.k8s.io/v1: validatingadmissionpolicies ValidatingAdmissionPolicy G (api-extensions) {status}
 admissionregistration.k8s.io/v1: validatingadmissionpolicybindings ValidatingAdmissionPolicyBinding G (api-extensions)
@@ -69,15 +79,25 @@ scheduling.k8s.io/v1: priorityclasses PriorityClass G [pc]
 coordination.k8s.io/v1: leases Lease N
 node.k8s.io/v1: runtimeclasses RuntimeClass -
 discovery.k8s.io/v1: endpointslices EndpointSlice NG
+resource.k8s.io/v1: deviceclasses DeviceClass G
+resource.k8s.io/v1: resourceclaims ResourceClaim N {status}
+resource.k8s.io/v1: resourceclaimtemplates ResourceClaimTemplate N
+resource.k8s.io/v1: resourceslices ResourceSlice G
+flowcontrol.apiserver.k8s.io/v1: flowschemas FlowSchema G {status}
+flowcontrol.apiserver.k8s.io/v1: prioritylevelconfigurations PriorityLevelConfiguration G {status}
 metrics.k8s.io/v1beta1: nodes NodeMetrics R
 metrics.k8s.io/v1beta1: pods PodMetrics NR
 """
 
-_SINGULAR_EXCEPTIONS = {"jobs": "", "metrics.k8s.io/nodes": "", "metrics.k8s.io/pods": ""}
+_SINGULAR_EXCEPTIONS = {"metrics.k8s.io/nodes": "", "metrics.k8s.io/pods": ""}
 # Kinds that several groups or versions serve from one store, and the version in which they are kept.
 _SHARED = {
     "events.k8s.io/events": "events",
     "autoscaling/horizontalpodautoscalers": "autoscaling/horizontalpodautoscalers",
+}
+_STORED_AS = {
+    "events": "/v1/Event",
+    "autoscaling/horizontalpodautoscalers": "autoscaling/v2/HorizontalPodAutoscaler",
 }
 _SUBRESOURCE_KINDS: Mapping[str, tuple[str, tuple[str, ...], str, str]] = {
     "attach": ("PodAttachOptions", ("create", "get"), "", ""),
@@ -132,7 +152,8 @@ class Resource:
     @property
     def storage_version_hash(self) -> str:
         """As discovery shows it: the head of a digest over group, version and kind."""
-        digest = hashlib.sha256(f"{self.group}/{self.version}/{self.kind}".encode()).digest()
+        kept = _STORED_AS.get(self.bucket, f"{self.group}/{self.version}/{self.kind}")
+        digest = hashlib.sha256(kept.encode()).digest()
         return base64.b64encode(digest[:8]).decode()
 
     def subresource(self, name: str) -> Subresource | None:
