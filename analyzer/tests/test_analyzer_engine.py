@@ -96,6 +96,24 @@ def test_a_line_of_a_million_characters_is_searched_to_its_end() -> None:
     assert found("a;" * 500_000 + " " + shapes.with_checksum("ghp")) == ["github-token"]
 
 
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    "piece",
+    [
+        pytest.param("-----BEGIN " + "PRIVATE KEY-----\n", id="begin-lines"),
+        pytest.param("-----BEGIN " + "PRIVATE KEY-----" + "A" * 5000, id="keys-without-end"),
+        pytest.param("eyJ" + "a" * 12 + ".", id="jwt-parts"),
+        pytest.param("-eyJ", id="jwt-starts"),
+        pytest.param("pypi-AgEIcHlwaS5vcmc-", id="macaroon-starts"),
+        pytest.param("https://a:", id="addresses"),
+        pytest.param("sk-" + "a" * 30 + "T3BlbkFJ", id="middle-parts"),
+        pytest.param("AccountKey=", id="storage-keys"),
+    ],
+)
+def test_hostile_repetition_takes_linear_time(piece: str) -> None:
+    assert found(piece * (2_000_000 // len(piece))) == []
+
+
 def test_findings_name_the_line_and_hold_no_value() -> None:
     token = shapes.with_checksum("ghp")
     (finding,) = find(f"one\ntwo\nthree {token}\n".encode(), "a.py", KEY, "c0ffee")

@@ -100,6 +100,8 @@ _QUOTING = re.compile(rb"(?m)^[ \t\"']+|(?:[\"'][ \t,+;]*|[ \t\r]+)$")
 
 def is_private_key(pem: bytes) -> bool:
     """Whether the block parses as a private key; an encrypted one counts: only its passphrase is missing."""
+    if len(pem) > 32_768:
+        return False
     text = pem.replace(b"\\n", b"\n").replace(b"\\r", b"")
     text = _QUOTING.sub(b"", text)
     if b"ENCRYPTED" in text:

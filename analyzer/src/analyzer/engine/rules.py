@@ -62,7 +62,7 @@ RULES: tuple[Rule, ...] = (
     ),
     _rule(
         "pypi-token", "PyPI Token", "critical", "pypi-AgEIcHlwaS5vcmc",
-        rf"{_B}pypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{{50,}}", checks.is_pypi_macaroon, "a macaroon of pypi.org",
+        rf"{_B}pypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{{50,600}}", checks.is_pypi_macaroon, "a pypi.org macaroon",
     ),
     _rule(
         "gitlab-token", "GitLab Token", "critical", "glpat-",
@@ -137,14 +137,15 @@ RULES: tuple[Rule, ...] = (
     ),
     _rule(
         "private-key", "Private Key", "critical", "PRIVATE KEY-----",
+        # The body ends at two dashes and is never tried again, or a file of BEGIN lines takes hours.
         r"-----BEGIN (?:(?:RSA|EC|DSA|OPENSSH|ENCRYPTED) )?PRIVATE KEY-----"
-        r"[A-Za-z0-9+/=\s\\\"',:.-]{64,16384}?"
+        r"(?:[A-Za-z0-9+/=\s\\\"',:.;]++|-(?!-))*+"
         r"-----END (?:(?:RSA|EC|DSA|OPENSSH|ENCRYPTED) )?PRIVATE KEY-----",
         checks.is_private_key, "it parses as a private key",
     ),
     _rule(
         "jwt", "JSON Web Token", "medium", "eyJ",
-        rf"{_B}eyJ[A-Za-z0-9_-]{{10,2000}}\.eyJ[A-Za-z0-9_-]{{10,8000}}\.[A-Za-z0-9_-]{{22,1400}}(?![A-Za-z0-9_-])",
+        r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{10,2000}\.eyJ[A-Za-z0-9_-]{10,8000}\.[A-Za-z0-9_-]{22,1400}(?![A-Za-z0-9_-])",
         checks.is_signed_jwt, "header and payload are JSON and it is signed",
     ),
     _rule(
