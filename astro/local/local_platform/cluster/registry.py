@@ -133,6 +133,10 @@ class Registry:
                 return self.create(resource, namespace, document, options)
             raise not_found(resource.group, resource.plural, name)
         self._check_preconditions(resource, live, metadata)
+        if resource.custom and not metadata.get("resourceVersion"):
+            message = "Invalid value: 0: must be specified for an update"
+            cause = Cause("FieldValueInvalid", message, "metadata.resourceVersion")
+            raise invalid(resource.group, resource.plural, name, [cause])
         document = versions.to_stored(resource, document)
         return self._replace(resource, live, document, options, subresource)
 
@@ -400,10 +404,6 @@ class Registry:
         revision = metadata.get("resourceVersion")
         if revision and revision != "0" and revision != str(live.revision):
             raise modified(resource.group, resource.plural, live.name)
-        if not revision and resource.custom:
-            message = "Invalid value: 0: must be specified for an update"
-            cause = Cause("FieldValueInvalid", message, "metadata.resourceVersion")
-            raise invalid(resource.group, resource.plural, live.name, [cause])
 
 
 def _problems(document: JSON, options: Options) -> str:
