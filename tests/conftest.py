@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from own_platform import WITHOUT_AIRFLOW, OwnPlatform, own_platform
 from platform_ops.adapters.ledger import Ledger
 from platform_ops.adapters.ledger.migrate import migrate
 from postgres_server import PostgresServer, start_postgres
@@ -64,3 +65,24 @@ async def ledger(ledger_dsn: str) -> AsyncIterator[Ledger]:
 @pytest.fixture
 def repository_root() -> Path:
     return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def platform_state() -> Iterator[OwnPlatform]:
+    """The tests' own platform; nothing of it runs before somebody asks for `platform`."""
+    with own_platform() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def platform(platform_state: OwnPlatform) -> OwnPlatform:
+    """A running platform, all but Airflow and the standby controller: nobody acts on it by himself."""
+    platform_state.up(*WITHOUT_AIRFLOW)
+    return platform_state
+
+
+@pytest.fixture(scope="session")
+def airflow_platform(platform_state: OwnPlatform) -> OwnPlatform:
+    """The whole platform, as `make up` starts it."""
+    platform_state.up()
+    return platform_state
