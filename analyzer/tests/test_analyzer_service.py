@@ -97,6 +97,24 @@ async def test_a_bad_body_is_refused_without_repeating_it(
     assert VALUE not in answer.text
 
 
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        pytest.param(rb'{"secret_value": "\ud800"}', 200, id="half-a-surrogate-pair"),
+        pytest.param(rb'{"secret_value": "\u0000"}', 200, id="nul"),
+        pytest.param(b"[" * 60_000, 400, id="deep-nesting"),
+        pytest.param(b'{"secret_value": NaN}', 422, id="no-number"),
+        pytest.param(b"null", 422, id="null"),
+        pytest.param(b"", 422, id="empty"),
+    ],
+)
+async def test_odd_bodies_never_make_an_error_of_ours(
+    client: httpx.AsyncClient, body: bytes, status: int
+) -> None:
+    answer = await client.post("/analyze", content=body, headers=KEYS | {"Content-Type": "application/json"})
+    assert answer.status_code == status
+
+
 async def test_a_body_in_chunks_is_cut_off_at_the_limit(client: httpx.AsyncClient) -> None:
     sent = 0
 

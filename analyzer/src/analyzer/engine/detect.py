@@ -80,7 +80,8 @@ def _as_utf8(text: bytes) -> bytes:
 
 def judge(value: str, context: str, variable_name: str, fingerprint: Fingerprinter) -> Verdict:
     """Whether `value`, assigned to `variable_name` in `context`, is a secret."""
-    raw = value.encode()
+    # JSON can carry half of a surrogate pair, which UTF-8 proper cannot.
+    raw = value.encode(errors="surrogatepass")
     preview, print_ = redacted(raw), fingerprint(raw)
     for rule, _, _ in matches(raw):
         reasons = (f"it has the format of a {rule.secret_type}", rule.reason)

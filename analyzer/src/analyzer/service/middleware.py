@@ -56,7 +56,8 @@ class Surroundings:
             await send(message)
 
         try:
-            if int(headers.get("content-length") or 0) > self._max_body:
+            announced = headers.get("content-length", "")
+            if announced.isdecimal() and int(announced) > self._max_body:
                 raise BodyTooLarge(self._max_body)
             await self._app(scope, self._limited(receive), counted_send)
         except BodyTooLarge as error:
