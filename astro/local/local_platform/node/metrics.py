@@ -67,17 +67,16 @@ class Meter:
                 if span > 1 or key not in self._before
                 else self._before[key]
             )
-            pods.setdefault(key[:2], []).append(
-                {
-                    "name": sample.container,
-                    "cpu": {"usageNanoCores": int(cores * 1e9)},
-                    "memory": {"workingSetBytes": sample.usage.memory},
-                }
-            )
+            container = {
+                "name": sample.container,
+                "cpuNanoCores": int(cores * 1e9),
+                "workingSetBytes": sample.usage.memory,
+            }
+            pods.setdefault(key[:2], []).append(container)
         self._before = fresh
         return {
             "pods": [
-                {"podRef": {"namespace": namespace, "name": name}, "containers": containers}
+                {"namespace": namespace, "name": name, "containers": containers}
                 for (namespace, name), containers in pods.items()
             ]
         }

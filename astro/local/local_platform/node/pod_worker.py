@@ -147,8 +147,6 @@ class PodWorker:
         if not self.pod_ip:
             await self._publish()
             self.pod_ip = self._node.addresses.give(self.uid)
-            self.pod.setdefault("status", {})["hostIP"] = self._node.host_ip
-            self.pod["status"]["podIP"] = self.pod_ip
         if deadline := self._past_deadline():
             return await self._end_for_deadline(deadline)
         if not await self._volumes_ready():
@@ -235,6 +233,11 @@ class PodWorker:
         self._published = answer.get("status")
         self.pod["status"] = dict(answer.get("status") or {})
 
+    def _placed_pod(self) -> Object:
+        """The pod with its addresses, whether or not the API knows them yet: the downward API needs them."""
+        status = {**(self.pod.get("status") or {}), "hostIP": self._node.host_ip, "podIP": self.pod_ip}
+        return {**self.pod, "status": status}
+
     # What is done.
 
     async def _volumes_ready(self) -> bool:
@@ -243,7 +246,7 @@ class PodWorker:
         running = any(container.running for container in self.containers.values())
         try:
             await prepare_volumes(
-                self.pod,
+                self._placed_pod(),
                 self.folder / "volumes",
                 self._sources.lookup,
                 self._sources.token,
@@ -266,7 +269,7 @@ class PodWorker:
         if self._waits(name):
             return
         try:
-            await self._launcher.launch(container, spec, self.pod, self.pod_ip, self._publish)
+            await self._launcher.launch(container, spec, self._placed_pod(), self.pod_ip, self._publish)
         except LaunchError as error:
             container.waiting = (error.reason, error.message)
             if error.retry_after is not None:
