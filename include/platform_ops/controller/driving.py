@@ -42,11 +42,12 @@ CONTROLLER = "platform-ops"
 async def drive(
     ports: Ports, rollout_id: str, goal: Phase, holder: str, progress: Progress | None = None
 ) -> RolloutView:
-    """Bring the rollout to `goal`, or to where it ends. Waits while somebody else drives it."""
+    """Bring the rollout to `goal`, or to where it ends. Waits while somebody else drives it, and while the
+    ledger is away."""
     pause = _Pause(ports)
     while True:
         try:
-            rollout = await ports.ledger.rollouts.get(rollout_id)
+            rollout = await _towards(ports, rollout_id, goal)
             if rollout.settled(goal):
                 return RolloutView(rollout)
             async with leased(ports.ledger, rollout_id, holder, ports.clock) as lease:
@@ -56,6 +57,12 @@ async def drive(
             await ports.clock.sleep(TICK)
         except TemporaryError as error:
             await pause.after(error)
+
+
+async def _towards(ports: Ports, rollout_id: str, goal: Phase) -> Rollout:
+    if goal.forward:
+        return await ports.ledger.rollouts.raise_goal(rollout_id, goal)
+    return await ports.ledger.rollouts.get(rollout_id)
 
 
 class _Pause:

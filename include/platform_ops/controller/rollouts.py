@@ -47,8 +47,6 @@ class RolloutController:
     ) -> RolloutView:
         """Bring the rollout to `goal`; returns there, or where it ended (RolledBack, NeedsAttention), or while
         a person holds it after its promotion. Waits while somebody else has the lease. Safe to cancel."""
-        if goal.forward:
-            await self._ports.ledger.rollouts.raise_goal(rollout_id, goal)
         return await drive(self._ports, rollout_id, goal, holder, progress)
 
     async def hold(self, rollout_id: str, *, by: str, why: str) -> None:

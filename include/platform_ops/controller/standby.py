@@ -67,8 +67,6 @@ class Standby:
 
     async def _drive(self, rollout_id: str, goal: Phase) -> None:
         try:
-            if goal is Phase.RECLAIMED:
-                await self._ports.ledger.rollouts.raise_goal(rollout_id, goal)
             await drive(self._ports, rollout_id, goal, self._holder)
         except OpsError:
             log.exception("Rollout %s stopped; the next round tries again", rollout_id)
