@@ -15,7 +15,7 @@ from local_platform import processes
 from local_platform.errors import PlatformError
 from local_platform.processes import Record, end_first, end_rest, family, listener, running, start
 
-# It ignores SIGTERM (which its child inherits), and puts the child into a session of its own: a careless daemon.
+# A careless daemon: it ignores SIGTERM, as its child then does, and the child has a session of its own.
 PARENT = """
 import signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
