@@ -47,10 +47,11 @@ def promotion(service: str, environment: str) -> DAG:
         verify_active = VerifyActiveOperator(task_id="verify_active", **where)
         record = step(steps.record, outlets=[promoted_asset(**where)])(**where)
 
-        resolve >> check_source >> check_image
+        resolve >> check_source
+        built = check_source
         if way.builds(environment):
-            check_source >> step(steps.build)(**where) >> check_image
-        check_image >> approved >> deploy_preview >> verify >> roll_out >> verify_active >> record
+            built = check_source >> step(steps.build)(**where)
+        built >> check_image >> approved >> deploy_preview >> verify >> roll_out >> verify_active >> record
 
         paging.page_when_anything_fails(record, **where)
     return dag
