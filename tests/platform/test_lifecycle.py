@@ -217,14 +217,13 @@ def test_scan_pods_may_be_started_in_their_own_namespace_only(lab: Lab) -> None:
     lab.run("up", "objects")
     access = ClusterAccess(lab.context())
 
-    def may(who: str, *question: str) -> str:
-        argv = [
-            lab.context().layout.program("kubectl"),
-            f"--kubeconfig={access.kubeconfig(who)}",
-            "auth",
-            "can-i",
-        ]
-        return subprocess.run([*argv, *question], capture_output=True, text=True, check=False).stdout.strip()
+    kubectl = lab.context().layout.program("kubectl")
+    routes = "httproutes.gateway.networking.k8s.io"
+
+    def may(who: str, verb: str, resource: str, namespace: str) -> str:
+        question = ["auth", "can-i", verb, resource, f"--namespace={namespace}"]
+        argv = [kubectl, f"--kubeconfig={access.kubeconfig(who)}", *question]
+        return subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip()
 
     assert may("scan", "create", "pods", "platform-ops-jobs") == "yes"
     assert may("scan", "create", "pods", "llm-service-prod") == "no"
