@@ -255,7 +255,8 @@ async def _delete_collection(call: Call) -> web.Response:
 async def _after_write(call: Call, stored: Stored) -> None:
     if call.options.dry_run:
         return
-    if call.resource.kind == "Namespace" and call.verb == "create":
+    # Also after an apply, which creates by PATCH; what is there already stays as it is.
+    if call.resource.kind == "Namespace" and "deletionTimestamp" not in stored.document["metadata"]:
         bootstrap.complete_namespace(call.state, stored.name)
     if call.resource.kind == "CustomResourceDefinition":
         bootstrap.establish(call.state, stored.name)
