@@ -61,7 +61,7 @@ class SlackChat:
 
     async def _channel_id(self, channel: str) -> str:
         if channel not in self._channel_ids:
-            query = {"exclude_archived": "true", "types": "public_channel,private_channel", "limit": "1000"}
+            query = {"exclude_archived": "true", "types": "public_channel,private_channel", "limit": "999"}
             async for answer in self._pages("conversations.list", query, 100):
                 self._channel_ids |= {f"#{one['name']}": one["id"] for one in answer["channels"]}
                 if channel in self._channel_ids:
