@@ -63,3 +63,5 @@ lock: setup ## write requirements*.txt again from the pyproject files (LOCK_ARGS
 	$(UV_COMPILE) $(LOCK_ARGS) pyproject.toml --extra dev -o requirements-dev.txt
 	$(UV_COMPILE) pyproject.toml -c requirements-dev.txt -o requirements.txt
 	$(UV_COMPILE) analyzer/pyproject.toml -c requirements-dev.txt -o analyzer/requirements.txt
+	$(UV_COMPILE) astro/local/stand_in/fm_llm_solver/pyproject.toml -c requirements-dev.txt \
+		-o astro/local/stand_in/fm_llm_solver/requirements.txt
