@@ -1,0 +1,236 @@
+"""Sends a scenario's requests in their recorded order and compares what comes back.
+
+Recorded pauses are not waited out: before a request goes out, the watches that ran beside it must have seen
+what they had seen at that moment of the recording, and the object that it changes must be in the recorded state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+
+from .comparison import Comparison
+from .correspondence import Correspondence
+from .recordings import Exchange, Scenario, decoded, wire_body
+from .scope import excluded
+from .streams import Running, open_stream
+
+AWAIT_SECONDS = 2.5
+POLL_SECONDS = 0.05
+REQUEST_SECONDS = 15.0
+SLOW_AFTER = 3
+_OPENSHIFT = "openshift-service-ca.crt"
+_AS = re.compile(r"--as=(\S+)")
+# Resources that controllers or the node write: reading them is repeated until the recorded state is there.
+_MOVING = re.compile(
+    r"/(?:pods|deployments|replicasets|jobs|events|endpoints|endpointslices|nodes|customresourcedefinitions"
+    r"|httproutes)\b|/namespaces/[^/]+(?:/serviceaccounts.*|/configmaps/kube-root-ca.crt)?$"
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the double answered; `body` is decoded JSON or text."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
+@dataclass
+class Outcome:
+    """A scenario's result: `differences` by exchange, and the normalisations that were needed."""
+
+    scenario: str
+    differences: list[str] = field(default_factory=list)
+    normalisations: set[str] = field(default_factory=set)
+
+
+class Replay:
+    """Replays scenarios one after the other against one double, which keeps its state between them."""
+
+    def __init__(self, base: str, token: str, correspondence: Correspondence, node_name: str) -> None:
+        self.base = base
+        self.correspondence = correspondence
+        self.node_names = (node_name,) if node_name else ()
+        self._headers = {"Authorization": f"Bearer {token}"}
+        self._session: aiohttp.ClientSession | None = None
+        self._failed_waits = 0
+        self._etags: dict[str, str] = {}
+
+    async def __aenter__(self) -> Replay:
+        self._session = aiohttp.ClientSession(auto_decompress=True)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._session is not None
+        await self._session.close()
+
+    async def scenario(self, scenario: Scenario) -> Outcome:
+        outcome = Outcome(scenario.name)
+        running: list[Running] = []
+        self._failed_waits = 0
+        for exchange in scenario.exchanges:
+            if reason := excluded(exchange):
+                outcome.normalisations.add(reason)
+                continue
+            await self._catch_up(running, exchange.start)
+            try:
+                await self._exchange(scenario, exchange, running, outcome)
+            except (aiohttp.ClientError, TimeoutError) as error:
+                outcome.differences.append(f"{_label(exchange)}: no answer: {type(error).__name__} {error}")
+        for one in running:
+            await one.finish(AWAIT_SECONDS)
+            self._report(one.exchange, one.compare(self.correspondence, self.node_names), outcome)
+        return outcome
+
+    async def _catch_up(self, running: list[Running], moment: int) -> None:
+        for one in list(running):
+            if not await one.seen_until(moment, AWAIT_SECONDS):
+                one.give_up()
+
+    async def _exchange(
+        self, scenario: Scenario, exchange: Exchange, running: list[Running], outcome: Outcome
+    ) -> None:
+        url, headers, body = self._request(scenario, exchange)
+        assert self._session is not None
+        if exchange.is_watch or exchange.is_websocket or exchange.follows_log:
+            running.append(await open_stream(self._session, exchange, url, headers))
+            return
+        if exchange.method != "GET":
+            await self._settle(scenario, exchange)
+        if "if-none-match" in exchange.headers:
+            headers["If-None-Match"] = await self._etag(exchange, url)
+        comparison = await self._answer_and_compare(exchange, url, headers, body)
+        self._report(exchange, comparison, outcome)
+
+    async def _answer_and_compare(
+        self, exchange: Exchange, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> Comparison:
+        limit = AWAIT_SECONDS if self._failed_waits < SLOW_AFTER else 0.2
+        if not _MOVING.search(exchange.path):
+            limit = 0.0
+        deadline = time.monotonic() + limit
+        while True:
+            answer = await self._send(exchange.method, url, headers, body)
+            recorded = decoded(exchange.response)
+            comparison = Comparison(self.correspondence, self.node_names)
+            comparison.answers(exchange, answer.status, answer.headers, answer.body)
+            if not comparison.differences or exchange.method != "GET":
+                break
+            if time.monotonic() > deadline:
+                self._failed_waits += 1
+                break
+            await asyncio.sleep(POLL_SECONDS)
+        if answer.status == exchange.status:
+            self.correspondence.learn(recorded, answer.body)
+            await self._play_openshift(exchange)
+        return comparison
+
+    async def _etag(self, exchange: Exchange, url: str) -> str:
+        """The double's own ETag of what the recorded client had in its cache."""
+        if exchange.path not in self._etags:
+            headers = {**self._headers, "Accept": exchange.headers.get("accept", "*/*")}
+            answer = await self._send("GET", url, headers, None)
+            self._etags[exchange.path] = answer.headers.get("Etag", '"none"')
+        return self._etags[exchange.path]
+
+    async def _play_openshift(self, exchange: Exchange) -> None:
+        """Does what OpenShift's service-ca controller did in the recording: a ConfigMap in every namespace."""
+        created = exchange.method == "POST" and exchange.path == "/api/v1/namespaces" and exchange.status == 201
+        removed = exchange.method == "DELETE" and exchange.path.endswith(_OPENSHIFT)
+        if not (created or removed) or exchange.parameters.get("dryRun"):
+            return
+        body = decoded(exchange.response)
+        namespace = body["metadata"]["name"] if created else exchange.path.split("/")[4]
+        config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": _OPENSHIFT}, "data": {}}
+        url = f"{self.base}/api/v1/namespaces/{namespace}/configmaps"
+        headers = {**self._headers, "Content-Type": "application/json", "User-Agent": "service-ca/1"}
+        await self._send("POST", url, headers, json.dumps(config_map).encode())
+
+    async def _settle(self, scenario: Scenario, exchange: Exchange) -> None:
+        """Waits until the object is in the state from which the recorded change started."""
+        recorded = decoded(exchange.response)
+        if exchange.method not in ("PATCH", "PUT", "DELETE") or not isinstance(recorded, Mapping):
+            return
+        status = recorded.get("status")
+        if not isinstance(status, Mapping) or exchange.status != 200 or not status:
+            return
+        url = self.base + quote(self.correspondence.rewrite(exchange.path), safe="/:")
+        limit = AWAIT_SECONDS if self._failed_waits < SLOW_AFTER else 0.2
+        deadline = time.monotonic() + limit
+        while time.monotonic() < deadline:
+            answer = await self._send("GET", url, {"Accept": "application/json", **self._headers}, None)
+            comparison = Comparison(self.correspondence, self.node_names)
+            if answer.status == 404:
+                return
+            if isinstance(answer.body, Mapping):
+                comparison.bodies({"status": status}, {"status": answer.body.get("status")})
+                if not comparison.differences:
+                    return
+            await asyncio.sleep(POLL_SECONDS)
+        self._failed_waits += 1
+
+    def _request(
+        self, scenario: Scenario, exchange: Exchange
+    ) -> tuple[str, dict[str, str], bytes | None]:
+        known = self.correspondence
+        url = self.base + quote(known.rewrite(exchange.path), safe="/:")
+        query = []
+        for key, value in exchange.query:
+            if key == "resourceVersion":
+                value = known.version(value)
+            elif key == "continue":
+                value = known.continue_token(value)
+            elif key == "timeoutSeconds" and exchange.is_watch:
+                value = str(min(int(value), 600))
+            query.append(f"{quote(key)}={quote(known.rewrite(value), safe='')}")
+        headers = {**self._headers, **{_title(key): value for key, value in exchange.headers.items()}}
+        if exchange.command is not None:
+            text = str(scenario.commands[exchange.command].get("command", ""))
+            if impersonated := _AS.search(text):
+                headers["Impersonate-User"] = impersonated[1]
+        body = exchange.body
+        if not (isinstance(body, Mapping) and "$protobuf" in body):
+            body = known.rewrite_body(body)
+        return url + ("?" + "&".join(query) if query else ""), headers, wire_body(body)
+
+    async def _send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> Answer:
+        assert self._session is not None
+        from yarl import URL
+
+        async with asyncio.timeout(REQUEST_SECONDS):
+            async with self._session.request(
+                method, URL(url, encoded=True), headers=headers, data=body, skip_auto_headers=("Content-Type",)
+            ) as response:
+                raw = await response.read()
+                kind = response.headers.get("Content-Type", "")
+                content: Any = raw.decode("utf-8", "replace")
+                if "json" in kind and raw:
+                    try:
+                        content = json.loads(raw)
+                    except ValueError:
+                        pass
+                return Answer(response.status, response.headers, content)
+
+    def _report(self, exchange: Exchange, comparison: Comparison, outcome: Outcome) -> None:
+        outcome.normalisations |= comparison.normalisations
+        outcome.differences += [f"{_label(exchange)}: {one}" for one in comparison.differences]
+
+
+def _label(exchange: Exchange) -> str:
+    return f"{exchange.scenario} #{exchange.seq} {exchange.method} {exchange.path}"
+
+
+def _title(header: str) -> str:
+    return "-".join(part.capitalize() for part in header.split("-"))

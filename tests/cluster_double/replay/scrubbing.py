@@ -1,0 +1,267 @@
+"""The listed normalisations: what may differ between two servers that behave the same.
+
+`scrubbed` replaces every such value by a name in angle brackets and notes which normalisation did it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+NORMALISATIONS: dict[str, str] = {
+    "uid": "uids are random",
+    "time": "points in time, ages and durations since then",
+    "resource version": "resourceVersions, and the numbers in messages about them; requests carry the "
+    "double's own version wherever the recording carried the real server's",
+    "generated name": "names with a random tail, the hash of a pod template, names of token volumes; "
+    "lists of objects with such names are compared without their order",
+    "address": "cluster IPs, pod IPs, node ports and the node's name and addresses",
+    "continue token": "continue tokens are opaque; requests carry the double's own",
+    "masked": "values that the recording masks: tokens, certificates, machine ids, paths",
+    "OpenShift": "what the recorded binaries add as OpenShift's fork: the ConfigMap openshift-service-ca.crt "
+    "(the replay creates it), its projected source, annotations service.beta.openshift.io",
+    "component fields": "managedFields entries of components (controller-manager, scheduler, kubelet): "
+    "only those of the client are compared",
+    "protobuf answer": "the recorded answer was protobuf, the double's is JSON: compared as decoded objects, "
+    "without the empty values that only protobuf shows",
+    "OpenAPI documents": "OpenAPI documents are compared by status only; the double has no /openapi/v2, which "
+    "kubectl can do without, and carries its own ETags",
+    "legacy discovery": "the real server answers /api and /apis in the aggregated form when asked; the double in "
+    "the older form, after which kubectl reads each group version",
+    "earlier state": "one list shows Pods that existed before the recording began: not compared",
+    "machine": "a Node's capacity, images, system and addresses are those of the machine",
+    "Go struct": "a 422 that prints internal Go structs or a diff of them is compared without that print",
+    "coalesced events": "a watch may merge or split updates of one object between two states: compared are "
+    "the types in order without repeats, and the last object",
+    "frames": "how a stream is cut into frames or chunks",
+    "etcd 3.4": "the first control plane had etcd 3.4, which refuses streaming lists (ERROR 500) and lets a "
+    "watch without version fail (ERROR 504); the double answers as with etcd 3.5",
+    "build": "version and build numbers, the user of the recording proxy's certificate",
+    "components": "objects and discovery entries of components that the double does not have",
+}
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_ZERO_UUID = "00000000-0000-0000-0000-000000000000"
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+_EVENT_NAME = re.compile(r"\.[0-9a-f]{14,16}\b")
+_TOKEN_VOLUME = re.compile(r"kube-api-access-[a-z0-9]{5}")
+_ADDRESS = re.compile(
+    r"\b(?:10\.9[679]\.\d+\.\d+|10\.7[0-9]\.\d+\.\d+|10\.8\d\.\d+\.\d+|127\.(?:6[4-9]|[7-9]\d|1[0-2]\d)\.\d+\.\d+"
+    r"|10\.42\.\d+\.\d+|10\.43\.\d+\.\d+|172\.(?:1[6-9]|2\d|3[01])\.\d+\.\d+|192\.168\.\d+\.\d+)\b"
+)
+# What a controller makes of a workload's name: the hash of the template, and a pod's own tail.
+_HASHED = re.compile(
+    r"-[bcdfghjklmnpqrstvwxz2456789]{8,10}(-[bcdfghjklmnpqrstvwxz2456789]{5})?(?![a-z0-9-])"
+)
+_AGE = re.compile(r"(?:\d+[smhdy])+|<unknown>|<invalid>")
+_AGE_COLUMNS = ("age", "last seen", "first seen", "duration", "last schedule")
+_VERSIONS_IN_TEXT = re.compile(r"(Too large resource version: \d+, current: )\d+|(too old resource version: )\d+ \(\d+\)")
+_GO_PRINT = re.compile(r"(Invalid value: )\{.*\}(: field is immutable)|\n@@.*", re.S)
+_CONTINUE_KEYS = ("continue",)
+_NODES = re.compile(r"\b(?:node[12]|fakenode)\b")
+_COMPONENTS = frozenset(
+    {"kube-controller-manager", "kube-scheduler", "kubelet", "cluster-double", "kube-apiserver", "local-platform"}
+)
+
+
+@dataclass
+class Scrubber:
+    """Replaces what may differ; `tokens` are the generated names of one side, longest first."""
+
+    tokens: Mapping[str, str]
+    node_names: tuple[str, ...] = ()
+    used: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        names = sorted(self.tokens, key=len, reverse=True)
+        self._token_pattern = re.compile("|".join(re.escape(name) for name in names)) if names else None
+        self._node_pattern = (
+            re.compile(r"\b(?:" + "|".join(re.escape(name) for name in self.node_names) + r")\b")
+            if self.node_names
+            else None
+        )
+
+    def scrubbed(self, value: Any, key: str = "") -> Any:
+        if isinstance(value, Mapping):
+            return self._object(value)
+        if isinstance(value, list | tuple):
+            return self._list([*value], key)
+        if isinstance(value, str):
+            return self._text(value, key)
+        if key == "nodePort" and isinstance(value, int) and 30000 <= value <= 32767:
+            return self._note("address", "<node port>")
+        return value
+
+    def _note(self, name: str, value: Any) -> Any:
+        self.used.add(name)
+        return value
+
+    def _object(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        if value.get("kind") == "Table":
+            return self._table(value)
+        if value.get("kind") == "Node" and "metadata" in value:
+            value = self._node(value)
+        result = {}
+        for key, item in value.items():
+            if key == "managedFields" and isinstance(item, list):
+                result[key] = self._managers(item)
+            elif key == "resourceVersion" and isinstance(item, str):
+                result[key] = self._note("resource version", "<version>") if item else item
+            elif key == "uid" and isinstance(item, str) and item != _ZERO_UUID:
+                result[key] = self._note("uid", "<uid>")
+            elif key in _CONTINUE_KEYS and isinstance(item, str) and item:
+                result[key] = self._note("continue token", "<continue>")
+            elif key.startswith("service.beta.openshift.io"):
+                self.used.add("OpenShift")
+            elif isinstance(item, str) and "<masked" in item:
+                result[key] = self._note("masked", "<masked>")
+            elif key in ("ca.crt", "token") and isinstance(item, str):
+                result[key] = self._note("masked", "<masked>")
+            else:
+                result[self._text(key, "") if "-" in key else key] = self.scrubbed(item, key)
+        return result
+
+    def _node(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A Node without what its machine decides."""
+        self.used.add("machine")
+        metadata = {k: v for k, v in node["metadata"].items() if k not in ("annotations", "labels", "managedFields")}
+        conditions = [one["type"] for one in (node.get("status") or {}).get("conditions") or ()]
+        return {**node, "kind": "a node", "metadata": metadata, "spec": {}, "status": {"conditions": conditions}}
+
+    def _managers(self, entries: list[Any]) -> Any:
+        mine = [one for one in entries if one.get("manager") not in _COMPONENTS]
+        if len(mine) != len(entries):
+            self.used.add("component fields")
+        plain = [self._object(one) for one in mine]
+        return sorted(plain, key=lambda one: json.dumps(one, sort_keys=True))
+
+    def _list(self, items: list[Any], key: str) -> list[Any]:
+        kept = [item for item in items if not _is_openshift(item)]
+        if len(kept) != len(items):
+            self.used.add("OpenShift")
+        before = set(self.used)
+        self.used.discard("generated name")
+        result = [self.scrubbed(item, key) for item in kept]
+        if "generated name" in self.used or key in ("endpoints", "items", "addresses"):
+            result.sort(key=lambda one: json.dumps(one, sort_keys=True))
+        self.used |= before
+        return result
+
+    def _table(self, table: Mapping[str, Any]) -> dict[str, Any]:
+        rows = [row for row in table.get("rows") or () if not _is_openshift(row.get("object"))]
+        if len(rows) != len(table.get("rows") or ()):
+            self.used.add("OpenShift")
+        names = [str(one.get("name", "")).lower() for one in table.get("columnDefinitions") or ()]
+        plain = {key: value for key, value in table.items() if key != "rows"}
+        result = {**self._object({**plain, "kind": "table"}), "kind": "Table"}
+        shown = []
+        for row in rows:
+            cells = [self._cell(cell, names[n] if n < len(names) else "") for n, cell in enumerate(row["cells"])]
+            shown.append({**self._object({k: v for k, v in row.items() if k != "cells"}), "cells": cells})
+        if "generated name" in self.used:
+            shown.sort(key=lambda one: json.dumps(one, sort_keys=True))
+        result["rows"] = shown
+        return result
+
+    def _cell(self, cell: Any, column: str) -> Any:
+        if isinstance(cell, str) and _AGE.fullmatch(cell) and (column in _AGE_COLUMNS or not column):
+            return self._note("time", "<age>")
+        if isinstance(cell, str) and re.fullmatch(r"\d+ \(\S+ ago\)", cell):
+            return self._note("time", f"{cell.split()[0]} (<age> ago)")
+        return self.scrubbed(cell, column)
+
+    def _text(self, text: str, key: str) -> str:
+        if "<masked" in text or "<path>" in text:
+            return str(self._note("masked", "<masked>"))
+        text = self._replaced(_VERSIONS_IN_TEXT, text, "resource version", lambda m: f"{m[1] or m[2]}<version>")
+        text = self._replaced(_GO_PRINT, text, "Go struct", lambda m: f"{m[1] or ''}<struct>{m[2] or ''}" if m[1] else "")
+        text = self._replaced(_UUID, text, "uid", lambda m: m[0] if m[0] == _ZERO_UUID else "<uid>")
+        text = self._replaced(_TIME, text, "time", lambda _: "<time>")
+        text = self._replaced(_TOKEN_VOLUME, text, "generated name", lambda _: "kube-api-access-<generated>")
+        text = self._replaced(_EVENT_NAME, text, "generated name", lambda _: ".<generated>")
+        if self._token_pattern:
+            text = self._replaced(self._token_pattern, text, "generated name", lambda m: self.tokens[m[0]])
+        text = self._replaced(
+            _HASHED, text, "generated name", lambda m: "-<template hash>" + ("<generated>" if m[1] else "")
+        )
+        text = self._replaced(_ADDRESS, text, "address", lambda _: "<address>")
+        text = self._replaced(_NODES, text, "address", lambda _: "<node>")
+        if self._node_pattern:
+            text = self._replaced(self._node_pattern, text, "address", lambda _: "<node>")
+        return text
+
+    def _replaced(
+        self, pattern: re.Pattern[str], text: str, name: str, by: Callable[[re.Match[str]], str]
+    ) -> str:
+        result = pattern.sub(by, text)
+        if result != text:
+            self.used.add(name)
+        return result
+
+
+def _is_openshift(item: Any) -> bool:
+    if not isinstance(item, Mapping):
+        return False
+    name = (item.get("metadata") or {}).get("name") if isinstance(item.get("metadata"), Mapping) else None
+    config_map = item.get("configMap")
+    return name == "openshift-service-ca.crt" or (
+        isinstance(config_map, Mapping) and config_map.get("name") == "openshift-service-ca.crt"
+    )
+
+
+def without_protobuf_zeros(value: Any) -> Any:
+    """Drops what only protobuf shows: numbers that are 0, empty maps and lists."""
+    if isinstance(value, Mapping):
+        plain = {key: without_protobuf_zeros(item) for key, item in value.items()}
+        return {key: item for key, item in plain.items() if item not in (0, "", None, {}, [])}
+    if isinstance(value, list):
+        return [without_protobuf_zeros(item) for item in value]
+    return value
+
+
+def differences(recorded: Any, actual: Any, path: str = "") -> list[str]:
+    """`path: recorded … / double …` for each leaf that differs."""
+    if isinstance(recorded, Mapping) and isinstance(actual, Mapping):
+        found = []
+        for key in recorded.keys() | actual.keys():
+            inside = f"{path}.{key}" if path else str(key)
+            if key not in actual:
+                found.append(f"{inside}: missing in the double, recorded {_short(recorded[key])}")
+            elif key not in recorded:
+                found.append(f"{inside}: only in the double: {_short(actual[key])}")
+            else:
+                found += differences(recorded[key], actual[key], inside)
+        return sorted(found)
+    if isinstance(recorded, list) and isinstance(actual, list):
+        if len(recorded) != len(actual):
+            return [f"{path}: recorded {len(recorded)} items, double {len(actual)}: {_odd(recorded, actual)}"]
+        found = []
+        for index, (left, right) in enumerate(zip(recorded, actual, strict=True)):
+            found += differences(left, right, f"{path}[{index}]")
+        return found
+    if recorded == actual and isinstance(recorded, bool) == isinstance(actual, bool):
+        return []
+    return [f"{path}: recorded {_short(recorded)}, double {_short(actual)}"]
+
+
+def _odd(recorded: list[Any], actual: list[Any]) -> str:
+    left = [json.dumps(one, sort_keys=True) for one in recorded]
+    right = [json.dumps(one, sort_keys=True) for one in actual]
+    gone = [_identity(one) for one, text in zip(recorded, left, strict=True) if text not in right]
+    new = [_identity(one) for one, text in zip(actual, right, strict=True) if text not in left]
+    return f"only recorded {gone[:4]}, only double {new[:4]}"
+
+
+def _identity(item: Any) -> str:
+    if isinstance(item, Mapping):
+        metadata = item.get("metadata") or (item.get("object") or {}).get("metadata") or {}
+        return str(metadata.get("name") or item.get("name") or item.get("type") or _short(item))
+    return _short(item)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return text if len(text) <= 160 else f"{text[:157]}..."
