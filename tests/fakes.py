@@ -134,8 +134,8 @@ class _Segment:
 class World:
     """One service in one environment: a cluster, a route, a gateway that counts, users that send requests.
 
-    It is the Workloads, TrafficRouter, Metrics and Probe of its controller. `away` names the ports that do not
-    answer; `effects` is what was really done, in order.
+    It is the Workloads, TrafficRouter, Metrics and Probe of its controller. `away` names the ports that do
+    not answer; `effects` is what was really done, in order.
     """
 
     clock: ManualClock
@@ -349,7 +349,7 @@ class World:
 
 
 class MemoryRollouts:
-    """The rules of the ledger's rollouts: one that is not over per target, leases, tokens, people's columns."""
+    """The rules of the ledger's rollouts: one at a time per target, leases, tokens, people's columns."""
 
     def __init__(self, journal: MemoryJournal) -> None:
         self._rows: dict[str, Rollout] = {}
@@ -586,7 +586,7 @@ class _Table:
 
 
 class CrashAt:
-    """The process dies when it reaches a label for the n-th time; labels are counted by all that were reached."""
+    """The process dies at the n-th label that it reaches, or at the first one of that name."""
 
     def __init__(self, number: int | None = None, label: str | None = None) -> None:
         self._number = number

@@ -11,9 +11,6 @@ from datetime import timedelta
 import psycopg
 import pytest
 from fakes import MIDNIGHT, ManualClock, MemoryLedger, seconds
-from postgres_server import PostgresServer
-from rollout_scenes import PLAN, TARGET, V1, V2, V3, release
-
 from platform_ops.adapters.clock import SystemClock
 from platform_ops.adapters.ledger import Ledger
 from platform_ops.adapters.ledger.guard import LedgerApprovals
@@ -32,6 +29,8 @@ from platform_ops.core.paging import Page
 from platform_ops.core.records import Entry, Promotion
 from platform_ops.core.release import Colour, Weights
 from platform_ops.core.state import CheckReport, Hold, Phase, Rollout, Wish
+from postgres_server import PostgresServer
+from rollout_scenes import PLAN, TARGET, V1, V2, V3, release
 
 DAG = "promote_llm-service_production"
 RULE = ApprovalRule(
@@ -110,7 +109,7 @@ class TestContractOfRollouts:
     async def test_another_run_is_told_who_runs(self, either: Ledger) -> None:
         first, second = a_rollout(), a_rollout(V3, "run-3")
         await either.rollouts.insert(first, line(first))
-        with pytest.raises(Held, match="1.2.0-00000000.*run-2"):
+        with pytest.raises(Held, match=r"1\.2\.0-00000000.*run-2"):
             await either.rollouts.insert(second, line(second))
 
     async def test_a_new_run_ends_the_warm_window_and_outruns_its_holder(self, either: Ledger) -> None:

@@ -42,7 +42,7 @@ class Pager:
         return message_id
 
     async def deliver_unsent(self, older_than: timedelta = OVERDUE) -> tuple[QueuedPage, ...]:
-        """Send what waits for longer than that; returns what is still unsent, with the error in the outbox."""
+        """Send what waits for longer than that; returns what is still unsent: the outbox holds the error."""
         overdue = await self._ledger.outbox.unsent(self._clock.now() - older_than)
         left = []
         for queued in overdue:

@@ -1,7 +1,7 @@
 """Checks: requests that a healthy colour answers as the catalog states.
 
-The controller runs them on a preview, on the active version and after a rollback; tasks only ask for it. So they
-work without Airflow.
+The controller runs them on a preview, on the active version and after a rollback; tasks only ask for it. So
+they work without Airflow.
 """
 
 from __future__ import annotations

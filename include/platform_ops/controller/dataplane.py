@@ -16,7 +16,7 @@ ALL_OF = 20
 """So many answers in a row must be of the only colour with traffic."""
 
 AT_MOST = 200
-"""Requests until a colour with a share must have shown itself: at 5 % it hides with a chance of 4 in 100,000."""
+"""Requests within which a colour with a share must show itself: at 5 % it hides once in 28,000 times."""
 
 _PORTION = 20
 

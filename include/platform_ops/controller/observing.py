@@ -25,7 +25,7 @@ class Observer:
         self._unready_since: datetime | None = None
 
     async def observe(self, rollout: Rollout) -> Observed:
-        """Raises TemporaryError when the cluster does not answer. Metrics that do not answer are a verdict."""
+        """Raises TemporaryError when the cluster does not answer; metrics that do not are a verdict."""
         new, old, route = await self._world(rollout)
         now = self._ports.clock.now()
         if new.ready >= rollout.plan.replicas:

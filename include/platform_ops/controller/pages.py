@@ -1,4 +1,4 @@
-"""Pages that the controller writes itself: a rollout waits for a decision, or went back while no task watched."""
+"""Pages that the controller writes: a rollout waits for a decision, or went back while no task watched."""
 
 from __future__ import annotations
 

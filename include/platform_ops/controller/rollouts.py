@@ -45,8 +45,8 @@ class RolloutController:
     async def drive(
         self, rollout_id: str, *, goal: Phase, holder: str, progress: Progress | None = None
     ) -> RolloutView:
-        """Bring the rollout to `goal`; returns there, or where it ended (RolledBack, NeedsAttention), or while
-        a person holds it after its promotion. Waits while somebody else has the lease. Safe to cancel."""
+        """Bring the rollout to `goal`; returns there, or where it ended (RolledBack, NeedsAttention), or
+        while a person holds it after its promotion. Waits for others' leases. Safe to cancel."""
         return await drive(self._ports, rollout_id, goal, holder, progress)
 
     async def hold(self, rollout_id: str, *, by: str, why: str) -> None:
@@ -76,7 +76,7 @@ class RolloutController:
         await self._ports.ledger.rollouts.wish_back(rollout_id, Wish(by, why, now), entry)
 
     async def abort(self, rollout_id: str, *, by: str, why: str) -> None:
-        """Stop a rollout that is not promoted yet and go back. GateClosed afterwards: then it is a rollback."""
+        """Stop a rollout that is not promoted yet and go back. Later it is a rollback: GateClosed."""
         rollout = await self._ports.ledger.rollouts.get(rollout_id)
         if rollout.phase.reached(Phase.PROMOTED):
             raise GateClosed(
@@ -101,7 +101,7 @@ class RolloutController:
         return RolloutView(rollout) if rollout else None
 
     async def check_active(self, rollout_id: str) -> list[str]:
-        """Run the checks the way users come; what is wrong, in words. Empty: the new version serves and is well."""
+        """Run the checks the way users come; what is wrong, in words. Empty: the new version is well."""
         rollout = await self._ports.ledger.rollouts.get(rollout_id)
         report = await run_checks(
             self._ports.probe,

@@ -28,7 +28,7 @@ class ColourStatus:
     ready: int = 0
     """Ready pods *of the current template* that the colour's Service routes to."""
     failing: tuple[str, ...] = ()
-    """What is wrong with its pods, in words: `CrashLoopBackOff: exit 1 (3 restarts)`, `ImagePullBackOff: …`."""
+    """What is wrong with its pods: `CrashLoopBackOff: exit 1 (3 restarts)`, `ImagePullBackOff: …`."""
     restarts: int = 0
 
 
@@ -46,7 +46,7 @@ class Workloads(Protocol):
         """The colour's Deployment and pods go; done when nothing of it is left. Missing is fine."""
 
     async def selected_colour(self, target: Target) -> Colour | None:
-        """What the Service `<service>` selects (people patch it in an emergency); None if it does not exist."""
+        """What the Service `<service>` selects (people patch it in an emergency); None if it is missing."""
 
     async def select_colour(self, target: Target, colour: Colour) -> None: ...
 
@@ -70,8 +70,8 @@ class RouteState:
 class TrafficRouter(Protocol):
     """Moves production traffic (adapters.traffic). The guard of rule 2 stands here.
 
-    `shift` reads the digests of both colours from the cluster and asks the ledger for each colour whose weight
-    would rise: `NotApproved` unless it is approved (or was, for going back) in that environment.
+    `shift` reads the digests of both colours from the cluster and asks the ledger for each colour whose
+    weight would rise: `NotApproved` unless it is approved (or was, for going back) in that environment.
     """
 
     async def observe(self, target: Target) -> RouteState: ...
@@ -199,8 +199,9 @@ class CrashPoints(Protocol):
 
 
 class Approvals(Protocol):
-    """The guard's question (adapters.ledger.guard), asked by the router for a colour whose weight would rise."""
+    """The guard's question (adapters.ledger.guard), asked by the router for a colour that gains weight."""
 
     async def ensure_allowed(self, target: Target, digest: str) -> None:
         """Returns when the ledger holds the approvals of `digest` in the target's environment, when it
-        needs none, or when the digest was served there before (going back never waits). Else `NotApproved`."""
+        needs none, or when the digest was approved there once (going back never waits). Else `NotApproved`.
+        """

@@ -1,7 +1,7 @@
 """The rules of going back. They never ask whether the new colour is well.
 
-Order: the old colour is ready and large enough → weights → real responses → the old version's checks → the new
-colour goes. Only then it is RolledBack. A preview that never had traffic is only removed.
+Order: the old colour is ready and large enough → weights → real responses → the old version's checks → the
+new colour goes. Only then it is RolledBack. A preview that never had traffic is only removed.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Invariants (tests/unit/test_rollout_invariants.py asserts them after every transition):
 
-* weights sum to 100, and are raised only on a colour that is ready in full size (old colour, going back: large
-  enough);
+* weights sum to 100, and are raised only on a colour that is ready in full size (the old one, going back:
+  large enough);
 * a preview that fails before the first shift never touches a weight;
 * the old colour is not touched before the warm window is over, except to be scaled up;
 * no verdict is no pass: a step ends only when every trigger that must judge has passed;

@@ -131,9 +131,9 @@ def judge(
     since: datetime,
     now: datetime,
 ) -> Verdict:
-    """The verdict on points, oldest first. `since` is when the step began: where the trigger's own window holds
-    too few events, all of the step counts. `begin` is when this release first got traffic: what the colour
-    did before was another release's."""
+    """The verdict on points, oldest first. `since` is when the step began: where the trigger's own window
+    holds too few events, all of the step counts. `begin` is when this release first got traffic: what the
+    colour did before was another release's."""
     if not counts:
         return _verdict(trigger, Outcome.NO_DATA, "the metrics hold no requests of this colour")
     window_start = max(now - trigger.sustained, begin)

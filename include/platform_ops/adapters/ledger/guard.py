@@ -1,4 +1,4 @@
-"""The guard that stands at the effect: no production traffic for a digest without its approvals (design, rule 2)."""
+"""The guard that stands at the effect: no traffic for a digest without its approvals (design, rule 2)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from .ledger import Ledger
 
 
 class LedgerApprovals:
-    """Implements `core.ports.Approvals`. A grant is immutable, so going back to a digest that was approved once
-    never waits for a vote; environments that require nobody hold a grant with an empty rule."""
+    """Implements `core.ports.Approvals`. A grant is immutable, so going back to a digest that was approved
+    once never waits for a vote; environments that require nobody hold a grant with an empty rule."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger

@@ -34,7 +34,7 @@ def migrations() -> Iterator[Migration]:
 
 
 async def migrate(owner_dsn: str) -> list[str]:
-    """Apply what is missing, each in its own transaction; returns the names. Running it again does nothing."""
+    """Apply what is missing, each in its own transaction; returns the names. Run again, it does nothing."""
     try:
         connection = await psycopg.AsyncConnection.connect(owner_dsn, autocommit=True, connect_timeout=5)
     except psycopg.OperationalError as error:
@@ -61,7 +61,7 @@ async def _apply(connection: psycopg.AsyncConnection[tuple[object, ...]], migrat
     if applied is not None:
         if applied[0] != migration.sha256:
             raise PermanentError(
-                f"{migration.name} was changed after it was applied: restore it and add a new migration instead"
+                f"{migration.name} was changed after it was applied: restore it and add a new one instead"
             )
         return False
     try:

@@ -133,15 +133,17 @@ class PromotionTable:
         """A cleared run may still succeed; what was rolled back stays so."""
         await self._database.one(
             "UPDATE promotions SET outcome = %s, ended_at = %s"
-            " WHERE id = %s AND outcome <> 'rolled_back' AND NOT (outcome = 'promoted' AND %s <> 'rolled_back')",
+            " WHERE id = %s AND outcome <> 'rolled_back'"
+            " AND (outcome <> 'promoted' OR %s = 'rolled_back')",
             (outcome, self._clock.now(), promotion_id, outcome),
         )
 
     async def verified(self, service: str, environment: str, limit: int = 50) -> tuple[Release, ...]:
         """Releases whose newest promotion there ended well, newest first."""
         rows = await self._database.all(
-            "SELECT * FROM (SELECT DISTINCT ON (digest) * FROM promotions WHERE service = %s AND environment = %s"
-            " AND outcome IN ('promoted', 'rolled_back') ORDER BY digest, ended_at DESC) AS newest"
+            "SELECT * FROM (SELECT DISTINCT ON (digest) * FROM promotions"
+            " WHERE service = %s AND environment = %s AND outcome IN ('promoted', 'rolled_back')"
+            " ORDER BY digest, ended_at DESC) AS newest"
             " WHERE outcome = 'promoted' ORDER BY ended_at DESC LIMIT %s",
             (service, environment, limit),
         )
@@ -150,7 +152,8 @@ class PromotionTable:
     async def seen(self, service: str, environment: str, commit: str) -> bool:
         """Whether any promotion there, whatever its outcome, was of this commit."""
         row = await self._database.one(
-            "SELECT 1 AS found FROM promotions WHERE service = %s AND environment = %s AND commit_id = %s LIMIT 1",
+            "SELECT 1 AS found FROM promotions"
+            " WHERE service = %s AND environment = %s AND commit_id = %s LIMIT 1",
             (service, environment, commit),
         )
         return row is not None
@@ -185,7 +188,8 @@ class GateTable:
 
     async def latest(self, service: str, subject: str, gate: str) -> GateResult | None:
         row = await self._database.one(
-            "SELECT * FROM gates WHERE service = %s AND subject = %s AND gate = %s ORDER BY number DESC LIMIT 1",
+            "SELECT * FROM gates WHERE service = %s AND subject = %s AND gate = %s"
+            " ORDER BY number DESC LIMIT 1",
             (service, subject, gate),
         )
         if row is None:

@@ -1,12 +1,13 @@
 """Rollouts, and the lease with its fencing token.
 
-The holder of the lease writes phase, step, weights and what it saw, each time with its token: one that was outrun
-learns it here (`StaleHolder`), before it acts. People write goal, hold and wish; no write of one side can undo one
-of the other.
+The holder of the lease writes phase, step, weights and what it saw, each time with its token: one that was
+outrun learns it here (`StaleHolder`), before it acts. People write goal, hold and wish; no write of one side
+can undo one of the other.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from psycopg.errors import UniqueViolation
@@ -26,8 +27,8 @@ class RolloutTable:
         self._database = database
 
     async def insert(self, rollout: Rollout, opened: Entry) -> Rollout:
-        """Idempotent per run. A rollout in its warm window ends here and its journal says so; any other one that
-        is not over raises Held with its name and holder."""
+        """Idempotent per run. A rollout in its warm window ends here and its journal says so; any other one
+        that is not over raises Held with its name and holder."""
         try:
             async with self._database.transaction() as connection:
                 known = await one_row(
@@ -97,12 +98,13 @@ class RolloutTable:
         return tuple(from_row(row) for row in rows)
 
     async def claim(self, rollout_id: str, holder: str, now: datetime, until: datetime) -> Rollout:
-        """Take the lease with a token above all that were ever given. Held while another one's lease is alive."""
+        """Take the lease with a token above all that were ever given. Held while another's lease is alive."""
         async with self._database.transaction() as connection:
             row = await one_row(
                 connection,
                 "UPDATE rollouts SET holder = %s, token = nextval('fencing_tokens'), lease_until = %s"
-                " WHERE id = %s AND (lease_until IS NULL OR lease_until <= %s) RETURNING *",
+                " WHERE id = %s AND (lease_until IS NULL OR lease_until <= %s)"
+                " RETURNING *",
                 (holder, until, rollout_id, now),
             )
         if row is not None:
@@ -186,7 +188,8 @@ class RolloutTable:
                 return rollout
             if rollout.phase is Phase.NEEDS_ATTENTION:
                 await connection.execute(
-                    "UPDATE rollouts SET phase = %s, entered_at = %s, since = NULL, checked = NULL WHERE id = %s",
+                    "UPDATE rollouts SET phase = %s, entered_at = %s, since = NULL, checked = NULL"
+                    " WHERE id = %s",
                     (Phase.ROLLING_BACK.value, wish.at, rollout_id),
                 )
             return await _write(connection, rollout_id, "wish", optional_json(wish), entry)
@@ -197,40 +200,46 @@ class RolloutTable:
             return f"A rollout of {rollout.target.key} ended just now: try again"
         hold = f"; on hold by {running.hold.by}: {running.hold.why}" if running.hold else ""
         return (
-            f"{running.release.name} is being rolled out to {running.target.key} ({running.phase}), asked for by"
-            f" {running.requested_by} in {running.run_id}, held by {running.holder or 'nobody yet'}{hold}"
+            f"{running.release.name} is being rolled out to {running.target.key} ({running.phase}), asked for"
+            f" by {running.requested_by} in {running.run_id}, held by {running.holder or 'nobody yet'}{hold}"
         )
 
 
 async def _end_warm_window(connection: Connection, rollout: Rollout, opened: Entry) -> None:
-    """An approved new promotion ends the warm window of the one before it. The token outruns its holder."""
+    """An approved new promotion ends the warm window before it. The new token outruns its holder."""
     target = rollout.target
     ended = await all_rows(
         connection,
-        "UPDATE rollouts SET phase = 'Reclaimed', entered_at = %s, token = nextval('fencing_tokens'), lease_until = NULL,"
-        " reason = %s WHERE service = %s AND environment = %s AND phase IN ('Promoted', 'Warm')"
-        " AND hold IS NULL AND wish IS NULL RETURNING *",
+        "UPDATE rollouts SET phase = 'Reclaimed', entered_at = %s, token = nextval('fencing_tokens'),"
+        " lease_until = NULL, reason = %s WHERE service = %s AND environment = %s"
+        " AND phase IN ('Promoted', 'Warm') AND hold IS NULL AND wish IS NULL RETURNING *",
         (opened.at, f"warm window ended by {rollout.run_id}", target.service, target.environment),
     )
     for row in ended:
         before = from_row(row)
         why = f"warm window ended by {rollout.release.name} ({rollout.run_id})"
-        entry = Entry(
-            target.service, target.environment, opened.at, opened.actor, "note", "EndWarmWindow", why, before.id,
-            before.promotion_id,
-        )  # fmt: skip
+        entry = replace(
+            opened,
+            kind="note",
+            what="EndWarmWindow",
+            why=why,
+            rollout_id=before.id,
+            promotion_id=before.promotion_id,
+        )
         await write_entry(connection, entry)
 
 
 async def _insert(connection: Connection, rollout: Rollout) -> None:
     await connection.execute(
-        "INSERT INTO rollouts (id, dag_id, run_id, promotion_id, service, environment, target, release, colour,"
-        " previous_digest, plan, goal, requested_by, log_url, created_at, phase, step, weight_blue,"
-        " weight_green, moved_at, entered_at, shifted_at, since, checked, reason, hold, wish, holder, token, lease_until)"
+        "INSERT INTO rollouts (id, dag_id, run_id, promotion_id, service, environment, target, release,"
+        " colour, previous_digest, plan, goal, requested_by, log_url, created_at, phase, step, weight_blue,"
+        " weight_green, moved_at, entered_at, shifted_at, since, checked, reason, hold, wish, holder,"
+        " token, lease_until)"
         " VALUES (%(id)s, %(dag_id)s, %(run_id)s, %(promotion_id)s, %(service)s, %(environment)s, %(target)s,"
         " %(release)s, %(colour)s, %(previous_digest)s, %(plan)s, %(goal)s, %(requested_by)s, %(log_url)s,"
-        " %(created_at)s, %(phase)s, %(step)s, %(weight_blue)s, %(weight_green)s, %(moved_at)s, %(entered_at)s,"
-        " %(shifted_at)s, %(since)s, %(checked)s, %(reason)s, %(hold)s, %(wish)s, %(holder)s, %(token)s, %(lease_until)s)",
+        " %(created_at)s, %(phase)s, %(step)s, %(weight_blue)s, %(weight_green)s, %(moved_at)s,"
+        " %(entered_at)s, %(shifted_at)s, %(since)s, %(checked)s, %(reason)s,"
+        " %(hold)s, %(wish)s, %(holder)s, %(token)s, %(lease_until)s)",
         as_row(rollout),
     )
 
