@@ -55,9 +55,12 @@ class S3ObjectStore:
         return str(link)
 
     def _error(self, what: str, failed: Exception) -> OpsError:
+        while not isinstance(failed, ClientError) and isinstance(failed.__context__, Exception):
+            failed = failed.__context__
         text = f"object store {self._url}, bucket {self._bucket}: {what}: {failed}"
-        response = getattr(failed, "response", None) or getattr(failed.__cause__, "response", None) or {}
-        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        status = 0
+        if isinstance(failed, ClientError):
+            status = failed.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if status in (400, 401, 403, 404):
             return Refused(f"{text}; check PLATFORM_OPS_S3_*")
         return Unavailable(text)

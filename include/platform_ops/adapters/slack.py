@@ -32,14 +32,18 @@ _TO_DO = {
 class SlackChat:
     """The `Chat` port over Slack's Web API."""
 
-    def __init__(self, client: httpx.AsyncClient, token: str, api_url: str = DEFAULT_API_URL) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient, token: str, api_url: str = DEFAULT_API_URL, *, page_size: int = 200
+    ) -> None:
         self._client = client
         self._token = token
         self._api_url = api_url.rstrip("/")
+        self._page_size = str(page_size)
         self._channel_ids: dict[str, str] = {}
 
     async def find(self, channel: str, page_id: str) -> str | None:
-        query = {"channel": await self._channel_id(channel), "include_all_metadata": "true", "limit": "200"}
+        where = await self._channel_id(channel)
+        query = {"channel": where, "include_all_metadata": "true", "limit": self._page_size}
         async for answer in self._pages("conversations.history", query, _HISTORY_PAGES):
             for message in answer.get("messages", ()):
                 metadata = message.get("metadata", {})

@@ -1,0 +1,84 @@
+"""Metrics against a real Prometheus that scrapes itself or nothing; broken answers by a transport."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+from conftest import Servers
+from platform_ops.adapters.prometheus import PrometheusMetrics
+from platform_ops.core.errors import Refused, Unavailable
+from platform_ops.core.ports import Point
+
+STEP = timedelta(seconds=1)
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def metrics(http: httpx.AsyncClient, servers: Servers) -> PrometheusMetrics:
+    return PrometheusMetrics(http, servers["PROMETHEUS_URL"])
+
+
+async def test_a_range_is_its_points_in_order(metrics: PrometheusMetrics) -> None:
+    points = await metrics.range("vector(2) * 3", AT, AT + 2 * STEP, STEP)
+    assert points == tuple(Point(AT + number * STEP, 6.0) for number in range(3))
+
+
+async def test_an_instant_is_one_value(metrics: PrometheusMetrics) -> None:
+    assert await metrics.instant("vector(0.25)", AT) == 0.25
+    assert await metrics.instant("4", AT) == 4.0
+
+
+async def test_no_series_is_no_data_and_not_zero(metrics: PrometheusMetrics) -> None:
+    assert await metrics.range("nobody_exports_this", AT, AT + STEP, STEP) == ()
+    assert await metrics.instant("nobody_exports_this", AT) is None
+
+
+async def test_not_a_number_is_no_data(metrics: PrometheusMetrics) -> None:
+    assert await metrics.range("vector(0) / 0", AT, AT + STEP, STEP) == ()
+    assert await metrics.instant("vector(0) / 0", AT) is None
+
+
+async def test_a_query_longer_than_a_url_is_answered(metrics: PrometheusMetrics) -> None:
+    long = "vector(1)" + " + vector(1)" * 2000
+    assert await metrics.instant(long, AT) == 2001.0
+
+
+async def test_bad_promql_is_refused_with_prometheus_own_words(metrics: PrometheusMetrics) -> None:
+    with pytest.raises(Refused, match="parse error"):
+        await metrics.instant("sum(", AT)
+
+
+async def test_a_server_that_is_away_is_a_temporary_error(http: httpx.AsyncClient) -> None:
+    with pytest.raises(Unavailable, match="does not answer"):
+        await PrometheusMetrics(http, "http://127.0.0.1:1").instant("1", AT)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(httpx.Response(503, text="starting up"), id="503"),
+        pytest.param(httpx.Response(502, text="<html>bad gateway</html>"), id="proxy-page"),
+        pytest.param(httpx.Response(200, text="<html>login</html>"), id="200-but-html"),
+        pytest.param(httpx.Response(200, json={"status": "error", "error": "out of memory"}), id="error"),
+    ],
+)
+async def test_anything_but_a_success_is_a_temporary_error(answer: httpx.Response) -> None:
+    transport = httpx.MockTransport(lambda request: answer)
+    async with httpx.AsyncClient(transport=transport) as client:
+        with pytest.raises(Unavailable):
+            await PrometheusMetrics(client, "http://prometheus").instant("1", AT)
+
+
+async def test_silence_is_a_temporary_error() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, httpx.AsyncClient(timeout=0.2) as client:
+        with pytest.raises(Unavailable, match="ReadTimeout"):
+            await PrometheusMetrics(client, f"http://127.0.0.1:{port}").instant("1", AT)
