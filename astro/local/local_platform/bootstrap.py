@@ -188,6 +188,9 @@ def _run(argv: Sequence[str], *, cwd: Path = ROOT, fatal: bool = True) -> int:
     """Run a command, its output kept for the case that it fails."""
     foreign = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "CONDA_PREFIX")
     env = {name: value for name, value in os.environ.items() if name not in foreign}
+    if Path("/etc/ssl/certs/ca-certificates.crt").exists():
+        # The machine's authorities, such as a company's own, as pip of Debian uses them too.
+        env.setdefault("UV_SYSTEM_CERTS", "1")
     try:
         done = subprocess.run(
             argv, cwd=cwd, env=env, capture_output=True, text=True, errors="replace", check=False
