@@ -45,11 +45,42 @@ def duplicate_fields(value: Any, path: str = "") -> list[str]:
     return found
 
 
+_LITERALS = {"n": "null", "t": "true", "f": "false"}
+_COMPLAINTS = {
+    "Expecting property name": "looking for beginning of object key string",
+    "Expecting ':'": "after object key",
+    "Expecting ','": "after object key:value pair",
+    "Extra data": "after top-level value",
+}
+_SHOWN_BYTES = 30
+
+
 def go_syntax_error(text: str, error: json.JSONDecodeError) -> str:
     """The sentence that Go's decoder has for the same mistake."""
-    if error.pos >= len(text.rstrip()):
+    if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated"):
         return "unexpected end of JSON input"
-    return f"invalid character {text[error.pos]!r} looking for beginning of value"
+    found = text[error.pos]
+    literal = _LITERALS.get(found) if error.msg.startswith("Expecting value") else None
+    if literal is not None:
+        for wanted, got in zip(literal, text[error.pos :], strict=False):
+            if wanted != got:
+                return f"invalid character {_go_quoted(got)} in literal {literal} (expecting {_go_quoted(wanted)})"
+        return "unexpected end of JSON input"
+    known = (text for start, text in _COMPLAINTS.items() if error.msg.startswith(start))
+    return f"invalid character {_go_quoted(found)} {next(known, 'looking for beginning of value')}"
+
+
+def _go_quoted(letter: str) -> str:
+    return "'\\''" if letter == "'" else f"'{letter}'"
+
+
+def _summary(body: bytes) -> str:
+    """The start of a body as errors quote it: text when it may be JSON, otherwise hexadecimal."""
+    if not body:
+        return "<empty>"
+    start = body[:_SHOWN_BYTES]
+    shown = start.decode("utf-8", "replace") if body.startswith(b"{") else start.hex()
+    return shown + " ..." if len(body) > _SHOWN_BYTES else shown
 
 
 def decode_object(body: bytes, content_type: str, kind: str) -> JSON:
@@ -65,10 +96,9 @@ def decode_object(body: bytes, content_type: str, kind: str) -> JSON:
     try:
         value = json.loads(text, object_pairs_hook=_track)
     except json.JSONDecodeError as error:
-        shown = text if len(text) <= 32 else text[:31] + " ..."
         raise bad_request(
             f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; "
-            f"json parse error: {go_syntax_error(text, error)} ({shown})"
+            f"json parse error: {go_syntax_error(text, error)} ({_summary(body)})"
         ) from error
     return _checked(value)
 

@@ -14,6 +14,7 @@ JSON = dict[str, Any]
 
 NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 ROOT_CA = "kube-root-ca.crt"
+IN_EVERY_NAMESPACE = {"configmaps": (ROOT_CA,), "serviceaccounts": ("default",)}
 ROOT_CA_DESCRIPTION = (
     "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the "
     "internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of "
@@ -56,6 +57,13 @@ def complete_namespace(state: ClusterState, namespace: str) -> None:
     }
     _ensure(state, "", "v1", "configmaps", namespace, bundle, options)
     _ensure(state, "", "v1", "serviceaccounts", namespace, {"metadata": {"name": "default"}}, options)
+
+
+def restore_namespace(state: ClusterState, namespace: str) -> None:
+    """Put back what somebody deleted of it, as its controllers do, unless the namespace goes away."""
+    found = state.store.get("namespaces", "", namespace)
+    if found is not None and "deletionTimestamp" not in found.document["metadata"]:
+        complete_namespace(state, namespace)
 
 
 def establish(state: ClusterState, name: str) -> None:

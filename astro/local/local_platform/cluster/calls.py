@@ -24,6 +24,10 @@ from .views import Accepted, View
 JSON = dict[str, Any]
 STATE: web.AppKey[ClusterState] = web.AppKey("state", ClusterState)
 
+DEPRECATED = {
+    ("", "v1", "Endpoints"): "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+    ("", "v1", "ComponentStatus"): "v1 ComponentStatus is deprecated in v1.19+",
+}
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -101,16 +105,21 @@ class Call:
     def view(self) -> View:
         return View(self.resource, self.accepted, self.state.now(), self.query.get("includeObject", ""))
 
+    def warnings(self) -> list[str]:
+        """What the client should know: that the kind is deprecated, and what the write complained about."""
+        deprecated = DEPRECATED.get(self.resource.gvk)
+        found = [deprecated] if deprecated else []
+        return found + (self.options.warnings if "options" in self.__dict__ else [])
+
     async def body(self) -> bytes:
         return await self.request.read()
 
     def respond(self, body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
         """The answer with this request's warnings."""
         sent: CIMultiDict[str] = CIMultiDict(headers or {})
-        if "options" in self.__dict__:
-            for text in self.options.warnings:
-                quoted = text.replace("\\", "\\\\").replace('"', '\\"')
-                sent.add("Warning", f'299 - "{quoted}"')
+        for text in self.warnings():
+            quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+            sent.add("Warning", f'299 - "{quoted}"')
         if self.accepted.yaml:
             sent["Content-Type"] = "application/yaml"
             return web.Response(body=yaml.safe_dump(json.loads(body)).encode(), status=status, headers=sent)

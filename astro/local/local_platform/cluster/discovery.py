@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
@@ -70,10 +71,16 @@ def _aggregated(resources: Resources, path: str, request: web.Request) -> web.Re
         }
     )
     tag = f'"{hashlib.sha256(body).hexdigest().upper()}"'
-    headers = {"ETag": tag, "Vary": "Accept", "Content-Type": f"application/json;{AGGREGATED}"}
+    headers = {"ETag": tag, "Vary": "Accept"}
     if tag in request.headers.get("If-None-Match", ""):
-        return web.Response(status=304, headers=headers)
+        return not_modified(headers)
+    headers["Content-Type"] = f"application/json;{AGGREGATED}"
     return web.Response(body=body, headers=headers)
+
+
+def not_modified(headers: Mapping[str, str]) -> web.Response:
+    """304, which has no content and therefore no type of it."""
+    return web.Response(status=304, headers=headers)
 
 
 def _aggregated_entry(resource: Resource) -> JSON:

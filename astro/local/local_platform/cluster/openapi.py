@@ -10,11 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from datetime import datetime
+from email.utils import format_datetime
 from importlib import resources as package_files
 from typing import Any
 
 from aiohttp import web
 
+from .discovery import not_modified
 from .resources import Resource
 from .schema import RELEASE
 from .state import ClusterState
@@ -31,17 +34,24 @@ class OpenApi:
 
     def __init__(self, state: ClusterState) -> None:
         self._resources = state.resources
+        self._now = state.now
+        self._index = b""
+        self._changed = state.now()
         self._documents: dict[str, tuple[str, bytes]] = {}
         self._definitions: JSON | None = None
 
-    def index(self) -> JSON:
+    def index(self) -> tuple[bytes, datetime]:
+        """The list of documents, and since when it is as it is."""
         paths: JSON = {}
         for group, versions in self._resources.group_versions().items():
             for version in versions:
                 name = f"apis/{group}/{version}" if group else f"api/{version}"
                 url = f"{_INDEX}/{name}?hash={self._fingerprint(group, version)}"
                 paths[name] = {"serverRelativeURL": url}
-        return {"paths": dict(sorted(paths.items()))}
+        body = encode({"paths": dict(sorted(paths.items()))})
+        if body != self._index:
+            self._index, self._changed = body, self._now().replace(microsecond=0)
+        return self._index, self._changed
 
     def document(self, group: str, version: str) -> tuple[str, bytes] | None:
         """The fingerprint and the body of one group version; None when it is not served."""
@@ -110,8 +120,7 @@ def answer(documents: OpenApi, request: web.Request) -> web.Response | None:
     """The index or a document, 304 when the client has it; None for every other path."""
     path = request.path.rstrip("/")
     if path == _INDEX:
-        body = encode(documents.index())
-        return _conditional(request, hashlib.sha256(body).hexdigest().upper(), body)
+        return _dated(request, *documents.index())
     if not path.startswith(f"{_INDEX}/api"):
         return None
     parts = path.removeprefix(f"{_INDEX}/").split("/")
@@ -128,10 +137,18 @@ def _conditional(request: web.Request, fingerprint: str, body: bytes) -> web.Res
     tag = f'"{fingerprint}"'
     headers = {"ETag": tag, "Vary": "Accept"}
     if tag in request.headers.get("If-None-Match", ""):
-        return web.Response(status=304, headers=headers)
-    is_index = request.path.rstrip("/") == _INDEX
-    headers["Content-Type"] = "text/plain; charset=utf-8" if is_index else "application/json"
+        return not_modified(headers)
+    headers["Content-Type"] = "application/json"
     return web.Response(body=body, headers=headers)
+
+
+def _dated(request: web.Request, body: bytes, changed: datetime) -> web.Response:
+    """The index has a date instead of an ETag, which is what kubectl's cache asks with."""
+    headers = {"Last-Modified": format_datetime(changed, usegmt=True)}
+    since = request.if_modified_since
+    if since is not None and changed <= since:
+        return not_modified(headers)
+    return web.Response(body=body, headers={**headers, "Content-Type": "text/plain; charset=utf-8"})
 
 
 def _path(resource: Resource) -> str:

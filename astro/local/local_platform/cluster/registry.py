@@ -24,7 +24,7 @@ from .errors import StatusError, already_exists, bad_request, conflict, invalid,
 from .resources import Resource, Resources
 from .schema import Schema
 from .store import Store, Stored
-from .validation import Cause, strict_errors
+from .validation import Cause, undecodable_patch
 from .validation import invalid as find_invalid
 
 JSON = dict[str, Any]

@@ -224,6 +224,8 @@ def after_delete(call: Call, stored: Stored) -> None:
     gone = state.store.get(call.resource.bucket, stored.namespace, stored.name) is None
     if gone and call.resource.kind == "CustomResourceDefinition":
         bootstrap.withdraw(state, stored.document)
+    if gone and stored.name in bootstrap.IN_EVERY_NAMESPACE.get(call.resource.plural, ()):
+        bootstrap.restore_namespace(state, stored.namespace)
     if gone and call.resource.kind == "Service":
         state.registry.admission.stored(call.resource, stored.namespace)
 

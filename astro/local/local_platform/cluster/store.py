@@ -84,7 +84,7 @@ class Bucket:
 
     def at(self, revision: int) -> dict[Key, Stored]:
         """The objects as they were at `revision`; raises CompactedError when the history does not reach back."""
-        if revision < self.since:
+        if revision <= self.since:
             raise CompactedError(revision, self.since)
         objects = dict(self.objects)
         for event in reversed(self.events):
@@ -135,6 +135,7 @@ class Store:
             "INSERT OR IGNORE INTO counter VALUES (1, 1);"
         )
         (self.revision,) = self._database.execute("SELECT revision FROM counter").fetchone()
+        self._opened_at = self.revision
         self._buckets: dict[str, Bucket] = {}
         rows = self._database.execute("SELECT bucket, namespace, name, revision, body FROM objects")
         for bucket, namespace, name, revision, body in rows:
@@ -147,7 +148,7 @@ class Store:
     def bucket(self, name: str) -> Bucket:
         found = self._buckets.get(name)
         if found is None:
-            found = self._buckets[name] = Bucket(self.revision, self._history)
+            found = self._buckets[name] = Bucket(self._opened_at, self._history)
         return found
 
     def get(self, bucket: str, namespace: str, name: str) -> Stored | None:
