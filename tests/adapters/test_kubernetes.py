@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 from colours import DIGEST, MANIFESTS, OTHER_DIGEST, endpoints, fresh_target, image, pod, replica_set
-
 from conftest import Servers
-
 from platform_ops.adapters.kube_api import KubeApi, object_path
 from platform_ops.adapters.kubernetes import KubernetesWorkloads
 from platform_ops.core.errors import PermanentError, Refused, Unavailable
@@ -195,8 +193,8 @@ async def test_a_context_that_the_kubeconfig_lacks_is_named(kube: KubeApi) -> No
         await kube.get("moon", "/api/v1/namespaces")
 
 
-async def test_an_api_server_that_is_away_is_a_temporary_error(tmp_path: Path, servers: Servers) -> None:
-    text = servers.kubeconfig("controller").read_text()
+async def test_an_api_server_that_is_away_is_a_temporary_error(tmp_path: Path, cluster: Servers) -> None:
+    text = cluster.kubeconfig("controller").read_text()
     elsewhere = tmp_path / "kubeconfig"
     elsewhere.write_text(re.sub(r"https://127\.0\.0\.1:\d+", "https://127.0.0.1:1", text))
     api = KubeApi(elsewhere)

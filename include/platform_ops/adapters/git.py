@@ -164,7 +164,8 @@ def _taken(descriptor: int) -> bool:
 
 def _raise(arguments: tuple[str, ...], said: str) -> None:
     verb = next(word for word in arguments if not word.startswith("-") and "/" not in word)
-    text = f"git {verb}: {said.splitlines()[-1] if said else 'failed without a word'}"
+    lines = said.splitlines() or ["failed without a word"]
+    text = f"git {verb}: {next((line for line in lines if line.startswith('fatal:')), lines[-1])}"
     if verb in ("fetch", "ls-remote") and not _NOT_OURS.search(said):
         raise Unavailable(text)
     raise Refused(text)
