@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from platform_ops.core.ports import Fence
+from platform_ops.core.release import Weights
+from platform_ops.core.release import Weights
 from platform_ops.core.state import Act, CheckReport, Effect, Rollout, Transition
 
 from .checks import run_checks
@@ -16,6 +18,9 @@ async def act(ports: Ports, rollout: Rollout, transition: Transition) -> Effect:
     match transition.act:
         case Act.DEPLOY:
             await ports.workloads.apply(target, plan.manifests)
+            if rollout.first_release:
+                # Its checks take the users' way, so there must be one: a route that gives nobody traffic yet.
+                await ports.router.shift(target, Weights(), Fence(rollout.id, rollout.token))
             return Effect(f"{len(plan.manifests)} manifests applied")
         case Act.VERIFY:
             return await _checked(ports, rollout, preview=True)
@@ -41,6 +46,12 @@ async def act(ports: Ports, rollout: Rollout, transition: Transition) -> Effect:
             return Effect(f"nothing of {rollout.old} is left")
         case _:
             return Effect()
+
+
+async def _make_reachable(ports: Ports, rollout: Rollout) -> None:
+    """Before the first release there is no route, and nobody could reach the preview: one without any weight."""
+    if not (await ports.router.observe(rollout.target)).weights.routed:
+        await ports.router.shift(rollout.target, Weights(), Fence(rollout.id, rollout.token))
 
 
 async def _checked(ports: Ports, rollout: Rollout, *, preview: bool) -> Effect:
