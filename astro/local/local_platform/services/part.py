@@ -39,6 +39,8 @@ class Context:
         folders = [str(self.layout.tools / "venv" / "bin"), str(self.layout.tools / "bin")]
         env["PATH"] = os.pathsep.join([*folders, env.get("PATH", "/usr/bin:/bin"), "/usr/sbin:/sbin"])
         env["PYTHONUNBUFFERED"] = "1"
+        # Packages for images come through whatever proxy the machine trusts.
+        env.setdefault("UV_SYSTEM_CERTS", "1")
         return env
 
 
