@@ -1,5 +1,6 @@
-"""Fakes of the ports that reach outside of the rollout: chat, images, git, object store. They obey the rules that
-`tests/adapters` shows of the real ones."""
+"""Fakes of the ports that reach outside of the rollout: chat, images, git, object store.
+
+They obey the rules that `tests/adapters` shows of the real ones."""
 
 from __future__ import annotations
 
@@ -55,8 +56,7 @@ class MemoryImages:
         return self.stored[digest]
 
     async def build(self, service: str, source: Path, tag: str, labels: Mapping[str, str]) -> str:
-        files = sorted(path for path in source.rglob("*") if path.is_file())
-        content = b"".join(f"{path.relative_to(source)}\0".encode() + path.read_bytes() for path in files)
+        content = _content(source)
         digest = "sha256:" + hashlib.sha256(content + repr(sorted(labels.items())).encode()).hexdigest()
         self.stored[digest] = ImageFacts(digest, len(content), dict(labels), "10001")
         self.tags[service, tag] = digest
@@ -96,12 +96,10 @@ class MemoryRepository:
         return frozenset(one.author for one in history[start:])
 
     async def checkout(self, service: str, commit: str, into: Path) -> None:
-        into.mkdir(parents=True, exist_ok=True)
-        for name, text in self._find(commit)[-1].files.items():
-            (into / name).write_text(text)
+        _write(into, self._find(commit)[-1].files)
 
     async def bundle(self, service: str, commit: str, into: Path) -> None:
-        into.write_text("\n".join(one.id for one in self._find(commit)))
+        _write(into.parent, {into.name: "\n".join(one.id for one in self._find(commit))})
 
     def _find(self, commit: str) -> list[FakeCommit]:
         for commits in self.branches.values():
@@ -118,7 +116,21 @@ class MemoryObjects:
     stored: dict[str, bytes] = field(default_factory=dict)
 
     async def put(self, key: str, path: Path) -> None:
-        self.stored[key] = path.read_bytes()
+        self.stored[key] = _content(path)
 
     async def presigned_get(self, key: str, expires: timedelta) -> str:
         return f"https://objects.example.com/{key}?expires={expires.total_seconds():.0f}"
+
+
+def _content(source: Path) -> bytes:
+    """A file's bytes; of a folder those of all its files, with their names."""
+    if source.is_file():
+        return source.read_bytes()
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    return b"".join(f"{path.relative_to(source)}\0".encode() + path.read_bytes() for path in files)
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_text(text)

@@ -48,7 +48,7 @@ async def fresh_target(admin: KubeApi) -> Target:
 
 
 async def replica_set(admin: KubeApi, target: Target, colour: Colour, revision: int) -> str:
-    """The ReplicaSet of a revision, and the Deployment's status that says it was seen; returns the pods' hash."""
+    """A revision's ReplicaSet, and the Deployment's status that it was seen; returns the pods' hash."""
     name = target.deployment(colour)
     deployment = await admin.get("production", object_path("apps/v1", "Deployment", target.namespace, name))
     owner = {

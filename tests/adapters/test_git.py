@@ -141,9 +141,8 @@ async def test_a_bundle_holds_the_commit_and_its_history(
     await repository.bundle(SERVICE, first, tmp_path / "first.bundle")
     await repository.bundle(SERVICE, second, tmp_path / "second.bundle")
     clone = tmp_path / "clone.git"
-    subprocess.run(["git", "clone", "-q", "--bare", tmp_path / "second.bundle", clone], check=True)
-    log = subprocess.run(["git", "-C", clone, "rev-list", second], check=True, capture_output=True, text=True)
-    assert log.stdout.split() == [second, first]
+    origin.git("clone", "--quiet", "--bare", str(tmp_path / "second.bundle"), str(clone))
+    assert origin.git("-C", str(clone), "rev-list", second).split() == [second, first]
 
 
 async def test_a_mirror_that_was_made_earlier_learns_of_later_pushes(
@@ -204,5 +203,5 @@ async def test_a_server_that_is_away_is_a_temporary_error(tmp_path: Path) -> Non
 
 async def test_a_repository_that_is_not_there_is_refused(tmp_path: Path) -> None:
     source = GitRepositories({SERVICE: str(tmp_path / "nothing.git")}, tmp_path)
-    with pytest.raises(Refused, match="does not exist|does not appear"):
+    with pytest.raises(Refused, match=r"does not exist|does not appear"):
         await source.head(SERVICE, "development")

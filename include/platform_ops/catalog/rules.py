@@ -65,10 +65,12 @@ def check_problems(checks: Sequence[Check]) -> Iterator[Finding]:
 def _pool_problems(
     quorum: Mapping[str, int], approvals: Approvals, people: Mapping[str, Person]
 ) -> Iterator[Finding]:
+    enough = True
     for role, count in quorum.items():
         pool = [user for user, person in people.items() if role in person.roles]
         excluded = [] if approvals.self_review else _excluded(pool, approvals, people)
         if len(pool) < count + len(excluded):
+            enough = False
             besides = f" besides {' and '.join(excluded)} from among them" if excluded else ""
             yield (
                 ("quorum", role),
@@ -76,7 +78,7 @@ def _pool_problems(
                 f"there are {len(pool)}: {', '.join(pool) or 'none'}",
             )
     voters = {user for user, person in people.items() if set(person.roles) & set(quorum)}
-    if len(quorum) > 1 and not _distinct_votes(quorum, people, voters):
+    if enough and not _distinct_votes(quorum, people, voters):
         yield ("quorum",), "people with two roles would have to vote twice; add people to one of the roles"
 
 
