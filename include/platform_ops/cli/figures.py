@@ -54,8 +54,7 @@ class Figures:
 async def look(desk: Desk, service: str, environment: str, *, traffic: bool = False) -> Figures:
     """Everything about one environment; what cannot be seen is named instead of failing the rest."""
     target = desk.catalog.target(service, environment)
-    view = await desk.controller.active(service, environment)
-    rollout = view.rollout if view else None
+    rollout = await desk.ledger.rollouts.active(service, environment)
     trouble: list[str] = []
     colours: tuple[ColourFigures, ...] = ()
     try:

@@ -54,10 +54,10 @@ def abort(service: Service, environment: Environment, why: Why = "stopped by a p
 
     async def act(desk: Desk) -> None:
         desk.catalog.environment(service, environment)
-        running = await desk.controller.active(service, environment)
-        if running is not None and not running.reached(Phase.PROMOTED):
-            await desk.controller.abort(running.rollout_id, by=person(), why=why)
-            await _bring_back(desk, running.rollout_id)
+        running = await desk.ledger.rollouts.active(service, environment)
+        if running is not None and not running.phase.reached(Phase.PROMOTED):
+            await desk.controller.abort(running.id, by=person(), why=why)
+            await _bring_back(desk, running.id)
             return
         runs = await desk.airflow.runs(_dag(service, environment), states=_UNFINISHED)
         if not runs:
@@ -74,11 +74,11 @@ def rollback(service: Service, environment: Environment, why: Why = "asked for b
 
     async def act(desk: Desk) -> None:
         desk.catalog.environment(service, environment)
-        found = await desk.controller.active(service, environment)
+        found = await desk.ledger.rollouts.active(service, environment)
         if found is None:
             raise GateClosed(await _nothing_warm(desk, service, environment))
-        await desk.controller.request_rollback(found.rollout_id, by=person(), why=why)
-        await _bring_back(desk, found.rollout_id)
+        await desk.controller.request_rollback(found.id, by=person(), why=why)
+        await _bring_back(desk, found.id)
 
     at_desk(act)
 
@@ -116,12 +116,12 @@ async def _require_release(desk: Desk, service: str, environment: str, wanted: s
 
 
 async def _require_idle(desk: Desk, service: str, environment: str) -> None:
-    view = await desk.controller.active(service, environment)
-    if view is not None and not view.reached(Phase.PROMOTED):
-        holder = view.rollout.holder or view.rollout.requested_by
+    running = await desk.ledger.rollouts.active(service, environment)
+    if running is not None and not running.phase.reached(Phase.PROMOTED):
+        holder = running.holder or running.requested_by
         raise Held(
-            f"{view.rollout.release.name} of {service} is already on its way to {environment}: {view.phase}, "
-            f"asked for by {view.rollout.requested_by}, held by {holder}. "
+            f"{running.release.name} of {service} is already on its way to {environment}: {running.phase}, "
+            f"asked for by {running.requested_by}, held by {holder}. "
             f"Wait, or: ops abort {service} {environment}"
         )
     runs = await desk.airflow.runs(_dag(service, environment), states=_UNFINISHED)

@@ -1,0 +1,219 @@
+"""`ops` against a real ledger and a catalog: exit codes, what is listed, JSON, no traceback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from platform_ops import wiring
+from platform_ops.adapters.clock import SystemClock
+from platform_ops.adapters.ledger import Ledger
+from platform_ops.cli.main import app
+from platform_ops.cli.output import ExitCode
+from platform_ops.core.approvals import ApprovalRule, Vote
+from platform_ops.core.records import Promotion
+from platform_ops.core.release import Release
+from typer.testing import CliRunner, Result
+
+ROOT = Path(__file__).parents[2]
+V1 = Release("llm-service", "1.0.0", "1" * 40, "sha256:" + "1" * 64)
+V2 = Release("llm-service", "1.1.0", "2" * 40, "sha256:" + "2" * 64)
+Ops = Callable[..., Result]
+
+
+@pytest.fixture
+def ops(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ops:
+    """The command with a catalog, and with nothing else that it could reach."""
+    for name in list(wiring.Settings.__dataclass_fields__):
+        monkeypatch.delenv(f"PLATFORM_OPS_{name.upper()}", raising=False)
+    monkeypatch.setenv("PLATFORM_OPS_CATALOG", str(ROOT / "astro" / "local" / "services.yaml"))
+    monkeypatch.setenv("PLATFORM_OPS_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("PLATFORM_OPS_AIRFLOW_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("PLATFORM_OPS_AIRFLOW_USER", "developer")
+    monkeypatch.setenv("PLATFORM_OPS_AIRFLOW_PASSWORD", "secret")
+    runner = CliRunner()
+
+    def run(*words: str) -> Result:
+        result = runner.invoke(app, list(words), env={"COLUMNS": "200"})
+        assert "Traceback" not in result.output
+        return result
+
+    return run
+
+
+@pytest.fixture
+def ledgered(ops: Ops, ledger_dsn: str, monkeypatch: pytest.MonkeyPatch) -> Ops:
+    monkeypatch.setenv("PLATFORM_OPS_LEDGER_DSN", ledger_dsn)
+    return ops
+
+
+def fill(dsn: str, act: Callable[[Ledger], Awaitable[Any]]) -> Any:
+    async def run() -> Any:
+        async with Ledger.connect(dsn, SystemClock()) as ledger:
+            return await act(ledger)
+
+    return asyncio.run(run())
+
+
+async def promoted(ledger: Ledger, environment: str, release: Release, run: str) -> Promotion:
+    promotion = await ledger.promotions.open(
+        dag_id=f"promote_llm-service_{environment}",
+        run_id=run,
+        service="llm-service",
+        environment=environment,
+        commit=release.commit,
+        version=release.version,
+        digest=release.digest,
+        requested_by="developer",
+        url=f"http://airflow/{run}",
+    )
+    await ledger.releases.add(release, built_by_run=run)
+    await ledger.promotions.finish(promotion.id, "promoted")
+    return promotion
+
+
+def test_an_unknown_service_lists_the_valid_ones(ledgered: Ops) -> None:
+    result = ledgered("promote", "llm-servise", "staging")
+    assert result.exit_code == ExitCode.NOT_FOUND
+    assert "did you mean 'llm-service'? Valid: llm-service, fm-llm-solver" in result.stderr
+
+
+def test_an_unknown_environment_lists_the_valid_ones(ledgered: Ops) -> None:
+    result = ledgered("watch", "llm-service", "prod", "--once")
+    assert result.exit_code == ExitCode.NOT_FOUND
+    assert "Valid: development, staging, production" in result.stderr
+
+
+def test_a_release_that_staging_has_not_verified_is_refused_with_what_production_takes(
+    ledgered: Ops, ledger_dsn: str
+) -> None:
+    fill(ledger_dsn, lambda ledger: promoted(ledger, "staging", V1, "run-1"))
+    fill(ledger_dsn, lambda ledger: promoted(ledger, "development", V2, "run-2"))
+    result = ledgered("promote", "llm-service", "production", "--release", V2.name)
+    assert result.exit_code == ExitCode.GATE_CLOSED
+    assert f"{V2.name} is not verified in staging; production would take {V1.name}" in result.stderr
+
+
+def test_a_release_that_never_was_lists_the_valid_ones(ledgered: Ops, ledger_dsn: str) -> None:
+    fill(ledger_dsn, lambda ledger: promoted(ledger, "staging", V1, "run-1"))
+    result = ledgered("promote", "llm-service", "production", "--release", "9.9.9-deadbeef")
+    assert result.exit_code == ExitCode.NOT_FOUND
+    assert V1.name in result.stderr
+
+
+def test_nothing_verified_yet_says_what_to_do_first(ledgered: Ops) -> None:
+    result = ledgered("promote", "llm-service", "production")
+    assert result.exit_code == ExitCode.GATE_CLOSED
+    assert "staging has verified no release of llm-service yet" in result.stderr
+
+
+def test_who_may_not_ask_is_told_who_may(ledgered: Ops, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLATFORM_OPS_AIRFLOW_USER", "senior1")
+    result = ledgered("promote", "llm-service", "production")
+    assert result.exit_code == ExitCode.GATE_CLOSED
+    assert "that is for developer, oncall" in result.stderr
+
+
+def test_airflow_away_is_worth_another_try(ledgered: Ops, ledger_dsn: str) -> None:
+    fill(ledger_dsn, lambda ledger: promoted(ledger, "staging", V1, "run-1"))
+    result = ledgered("promote", "llm-service", "production")
+    assert result.exit_code == ExitCode.UNAVAILABLE
+    assert "does not answer" in result.stderr
+
+
+def test_a_missing_setting_is_named(ops: Ops) -> None:
+    result = ops("status")
+    assert result.exit_code == ExitCode.FAILED
+    assert "PLATFORM_OPS_LEDGER_DSN is not set" in result.stderr
+
+
+def test_audit_tells_from_the_ledger_alone_who_approved_what_and_when(
+    ledgered: Ops, ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+    async def approved(ledger: Ledger) -> None:
+        promotion = await promoted(ledger, "staging", V1, "run-1")
+        rule = ApprovalRule({"qa": 1}, {"qa": frozenset({"qa"})})
+        vote = Vote("qa", "qa", "Approve", at)
+        await ledger.approvals.record(promotion, votes=[vote], rule=rule, authors=[], now=at)
+
+    fill(ledger_dsn, approved)
+    monkeypatch.setenv("PLATFORM_OPS_CATALOG", "/nowhere/services.yaml")
+    shown = ledgered("audit", "llm-service", "staging")
+    assert shown.exit_code == ExitCode.OK
+    for text in (
+        V1.name,
+        V1.digest,
+        V1.commit,
+        "asked for by  developer",
+        "qa as qa: Approve",
+        "2026-01-01 12:00:00Z",
+    ):
+        assert text in shown.stdout, shown.stdout
+    (record,) = json.loads(ledgered("audit", "llm-service", "--json").stdout)
+    assert record["grant"]["voters"] == ["qa"]
+    assert record["promotion"]["digest"] == V1.digest
+    assert record["votes"] == [{"role": "qa", "user": "qa", "option": "Approve", "at": at.isoformat()}]
+
+
+def test_audit_of_nothing_is_not_found(ledgered: Ops) -> None:
+    assert ledgered("audit", "llm-service").exit_code == ExitCode.NOT_FOUND
+
+
+@pytest.mark.parametrize("command", ["abort", "rollback"])
+def test_there_must_be_something_to_stop(
+    ledgered: Ops, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text("apiVersion: v1\nkind: Config\n")
+    monkeypatch.setenv("PLATFORM_OPS_KUBECONFIG", str(kubeconfig))
+    monkeypatch.setenv("PLATFORM_OPS_PROMETHEUS_URL", "http://127.0.0.1:1")
+    result = ledgered(command, "llm-service", "production")
+    expected = {"abort": ExitCode.UNAVAILABLE, "rollback": ExitCode.GATE_CLOSED}
+    assert result.exit_code == expected[command], result.stderr
+
+
+def test_catalog_check_lists_every_problem(ops: Ops, tmp_path: Path) -> None:
+    broken = tmp_path / "services.yaml"
+    broken.write_text("roles: {qa: Has it.}\npeople: {}\nservices: {web: 3}\n")
+    result = ops("catalog", "check", str(broken))
+    assert result.exit_code == ExitCode.CATALOG
+    assert f"{broken}:1: roles.qa: nobody has the role qa" in result.stderr
+    assert f"{broken}:3: services.web: must be a mapping" in result.stderr
+    told = ops("catalog", "check", str(broken), "--json")
+    assert told.exit_code == ExitCode.CATALOG
+    assert len(json.loads(told.stdout)["problems"]) == 2
+
+
+def test_catalog_check_of_a_good_one_names_its_services(ops: Ops) -> None:
+    result = ops("catalog", "check", "--json")
+    assert (result.exit_code, json.loads(result.stdout)["services"]) == (0, ["llm-service", "fm-llm-solver"])
+
+
+def test_the_ledgers_schema_is_brought_up_to_date_once(
+    ops: Ops, owner_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLATFORM_OPS_LEDGER_OWNER_DSN", owner_dsn)
+    result = ops("ledger", "migrate")
+    assert (result.exit_code, result.stdout.strip()) == (0, "the schema is up to date")
+
+
+def test_settings_never_show_a_value() -> None:
+    chosen = wiring.Settings.of({"PLATFORM_OPS_SLACK_TOKEN": "xoxb-very-secret"})
+    assert "xoxb" not in repr(chosen)
+    assert "slack_token" in repr(chosen)
+
+
+def test_the_http_client_is_closed_with_the_desk(ledger_dsn: str, ops: Ops) -> None:
+    async def run() -> httpx.AsyncClient:
+        async with wiring.connect(wiring.Settings(ledger_dsn=ledger_dsn)) as desk:
+            return desk._http
+
+    assert asyncio.run(run()).is_closed
