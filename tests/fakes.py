@@ -147,6 +147,8 @@ class World:
     shown: Weights = field(default_factory=Weights)
     """What the data plane does; behind `weights` by `gateway_lag`."""
     gateway_lag: timedelta = timedelta(0)
+    counts_probes: bool = False
+    """The gateway counts the controller's own requests, too."""
     token: int = 0
     approved: set[str] = field(default_factory=set)
     away: set[str] = field(default_factory=set)
@@ -276,8 +278,17 @@ class World:
         if chosen is None or not self._ready(chosen):
             return ProbeAnswer(503, seconds(0.01))
         behaviour = self._behaviour(self.deployments[chosen].digest)
+        if self.counts_probes:
+            self._count(chosen)
         status = int(behaviour.checks) if behaviour.checks else 200
         return ProbeAnswer(status, seconds(behaviour.p95), chosen, b"{}")
+
+    def _count(self, colour: Colour) -> None:
+        self._first_traffic.setdefault(colour, self.clock.now())
+        self._new_segment()
+        last = self._segments.pop()
+        counted = {**last.requests_before, colour: last.requests_before[colour] + 1}
+        self._segments.append(replace(last, requests_before=counted))
 
     def _weighted(self) -> Colour | None:
         """Every hundred requests are shared exactly as the weights say."""

@@ -51,6 +51,14 @@ async def test_a_first_release_that_fails_is_removed() -> None:
     assert scene.world.deployments == {}
 
 
+async def test_a_first_release_without_users_is_judged_by_load_of_our_own() -> None:
+    scene = Scene()
+    scene.world.rate = 0.0
+    scene.world.counts_probes = True
+    scene.world.approved.add(V1)
+    assert (await scene.roll_out(V1)).phase is Phase.PROMOTED
+
+
 async def test_d1_a_preview_that_fails_a_check_never_gets_traffic(scene: Scene) -> None:
     scene.world.behave(V2, checks="500")
     view = await scene.roll_out()

@@ -118,6 +118,13 @@ def test_p95_for_three_minutes(values: tuple[Point, ...], expected: Outcome) -> 
     assert verdict(LATENCY, values, counter(50.0)).outcome is expected
 
 
+def test_a_quiet_moment_does_not_undo_what_the_step_has_shown() -> None:
+    """Users sent enough requests in this step, and none in the last three minutes: the quantile has no value."""
+    early = tuple(p for p in series(lambda _: 0.2) if p.at <= NOW - seconds(300))
+    requests = counter(1.0, until=300.0)
+    assert verdict(LATENCY, early, requests).outcome is Outcome.PASS
+
+
 def test_without_enough_requests_a_quantile_says_nothing() -> None:
     assert verdict(LATENCY, series(lambda _: 9.0), counter(0.01)).outcome is Outcome.INSUFFICIENT
 

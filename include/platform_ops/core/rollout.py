@@ -238,9 +238,12 @@ def _without_verdict(observed: Observed, due: datetime, now: datetime) -> Transi
     words = "no verdict: " + ("; ".join(f"{v.why} ({v.outcome})" for v in waiting) or "nothing was judged")
     too_few = bool(waiting) and all(v.lacks_samples for v in waiting)
     limit = due + plan.extension
-    if now >= limit or (too_few and plan.on_insufficient_samples is OnInsufficientSamples.MANUAL):
+    policy = plan.on_insufficient_samples
+    if now >= limit or (too_few and policy is OnInsufficientSamples.MANUAL):
         return _hold(observed, words)
-    if too_few and plan.on_insufficient_samples is OnInsufficientSamples.GENERATE:
+    if observed.rollout.first_release and policy is OnInsufficientSamples.EXTEND:
+        policy = OnInsufficientSamples.GENERATE  # nobody can use a service that was never there
+    if too_few and policy is OnInsufficientSamples.GENERATE:
         rollout = observed.rollout
         return Transition(Act.GENERATE, words, rollout.phase, rollout.step, until=now + GENERATE_EVERY)
     return _wait(observed, words, limit)

@@ -146,7 +146,7 @@ def judge(
         return _verdict(trigger, Outcome.INSUFFICIENT, why, samples=samples)
     if trigger.kind is Kind.RATIO:
         return _judge_ratio(trigger, values, counts, samples, window_start, now)
-    return _judge_level(trigger, values, samples, begin, now)
+    return _judge_level(trigger, values, samples, window_start, begin, now)
 
 
 def _judge_ratio(
@@ -187,17 +187,29 @@ def _each_half_breaches(
 
 
 def _judge_level(
-    trigger: Trigger, values: Sequence[Point], samples: int, begin: datetime, now: datetime
+    trigger: Trigger,
+    values: Sequence[Point],
+    samples: int,
+    window_start: datetime,
+    begin: datetime,
+    now: datetime,
 ) -> Verdict:
+    """A quantile of no requests has no value: where the sample is all of the step's, so are the values."""
     start = now - trigger.sustained
-    inside = [p for p in values if p.at >= start]
-    if not inside:
+    known = [p for p in values if p.at >= min(start, window_start)]
+    inside = [p for p in known if p.at >= start]
+    if not known:
         return _verdict(trigger, Outcome.NO_DATA, "it has no value in the window", samples=samples)
-    latest = inside[-1].value
+    latest = known[-1].value
     text = f"{latest:g} (limit {trigger.threshold:g}, {samples} requests)"
     if latest <= trigger.threshold:
         return _verdict(trigger, Outcome.PASS, text, latest, samples)
-    lasting = start >= begin and _covered(values, start) and all(p.value > trigger.threshold for p in inside)
+    lasting = (
+        start >= begin
+        and bool(inside)
+        and _covered(values, start)
+        and all(p.value > trigger.threshold for p in inside)
+    )
     return _verdict(trigger, Outcome.BREACH if lasting else Outcome.PENDING, text, latest, samples)
 
 
