@@ -17,8 +17,8 @@ from .output import MEANINGS
 _OPTION = "option"
 _CLI_HEAD = """# `ops`
 
-Written from the program by `python -m platform_ops.cli.reference cli`. Every command that reads takes `--json`;
-shell completion: `ops --install-completion`.
+Written from the program by `python -m platform_ops.cli.reference cli`. Every command that reads takes
+`--json`; shell completion: `ops --install-completion`.
 
 ## Exit codes
 
@@ -27,8 +27,8 @@ shell completion: `ops --install-completion`.
 """
 _SETTINGS_HEAD = """# Settings
 
-Written from the program by `python -m platform_ops.cli.reference settings`. All are environment variables; what
-is empty counts as not set. Secrets come from the environment or a secrets backend, never from Airflow's
+Written from the program by `python -m platform_ops.cli.reference settings`. All are environment variables;
+what is empty counts as not set. Secrets come from the environment or a secrets backend, never from Airflow's
 Connections.
 
 | Variable | Meaning | Default |
