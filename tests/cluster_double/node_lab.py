@@ -5,6 +5,7 @@ The images are made from the machine's own shell and Python, so nothing is downl
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -14,20 +15,48 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from local_platform.cluster.controllers.api import ApiClient
+from local_platform.cluster.controllers.resources import EVENTS, PODS, Object, Resource
 from local_platform.images.layer import Layer, Tree, cached
 from local_platform.images.oci import Image, image
 from local_platform.images.recipe import Recipe
 from local_platform.images.registry import Repository, push
 
 CHECKOUT = Path(__file__).parents[2]
-PROGRAMS = ("sh", "cat", "sleep", "echo", "env", "id", "ls", "date", "touch", "mkdir", "tty", "true", "false", "head")
-STANDARD_LIBRARY = ("collections", "email", "encodings", "html", "http", "importlib", "json", "logging", "re", "urllib")
+PROGRAMS = (
+    "sh",
+    "cat",
+    "sleep",
+    "echo",
+    "env",
+    "id",
+    "ls",
+    "date",
+    "touch",
+    "mkdir",
+    "tty",
+    "true",
+    "false",
+    "head",
+)
+STANDARD_LIBRARY = (
+    "collections",
+    "email",
+    "encodings",
+    "html",
+    "http",
+    "importlib",
+    "json",
+    "logging",
+    "re",
+    "urllib",
+)
 APP = """
 import http.server, os, signal, sys
 state = {"ready": True}
@@ -92,7 +121,9 @@ def _libraries(program: Path) -> set[str]:
 def build(cache: Path, command: tuple[str, ...] = ("sleep", "3600"), uid: int = 0) -> Image:
     """An image of two layers; the first is shared by all of them."""
     base = cached(cache, "shell", shell_tree)
-    recipe = Recipe(packages=("none",), uid=uid, command=command, env={"PYTHONHOME": str(Path(stdlib_prefix()))})
+    recipe = Recipe(
+        packages=("none",), uid=uid, command=command, env={"PYTHONHOME": str(Path(stdlib_prefix()))}
+    )
     return image(recipe, [("shell", base), ("marker", marker_layer(cache))], {"made-by": "test"}, 0)
 
 
@@ -165,15 +196,191 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def survivors(folder: Path) -> list[int]:
-    """Processes whose command line names `folder`: shims, and through them containers."""
-    found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                line = Path(f"/proc/{entry}/cmdline").read_bytes()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if str(folder).encode() in line:
-                found.append(int(entry))
-    return found
+class Lab:
+    """An API server and a node with its controllers, as processes that a test may kill and start again."""
+
+    def __init__(self, folder: Path, registry_address: str) -> None:
+        self.folder = folder
+        self.data = folder / "node"
+        self.port = free_port()
+        self.url = ""
+        self.kubeconfig = folder / "kubeconfig"
+        self._registry = registry_address
+        self._server: subprocess.Popen[str] | None = None
+        self.node: subprocess.Popen[str] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "tokens.csv").write_text('secret,admin,admin,"system:masters"\n')
+        (folder / "node-token").write_text("node-secret")
+
+    def start_server(self) -> None:
+        """The same port each time, so that a restart looks like one to the node."""
+        port = self.url.rpartition(":")[2] or "0"
+        options = [
+            f"--data={self.folder / 'cluster'}",
+            f"--port={port}",
+            f"--tokens={self.folder / 'tokens.csv'}",
+        ]
+        self._server = self._start("cluster", [*options, f"--node-token-file={self.folder / 'node-token'}"])
+        assert self._server.stdout is not None
+        for line in self._server.stdout:
+            if "listening on" in line:
+                self.url = line.split()[-1]
+                break
+        assert self.url, f"the API server did not start: see {self.folder / 'cluster.log'}"
+        self.kubeconfig.write_text(
+            f"clusters: [{{name: lab, cluster: {{server: '{self.url}'}}}}]\n"
+            "users: [{name: admin, user: {token: secret}}]\n"
+            "contexts: [{name: lab, context: {cluster: lab, user: admin}}]\n"
+            "current-context: lab\n"
+        )
+
+    def start_node(self) -> None:
+        options = [f"--kubeconfig={self.kubeconfig}", f"--data={self.data}", f"--port={self.port}"]
+        options += [
+            f"--token-file={self.folder / 'node-token'}",
+            f"--registry-mirror=localhost={self._registry}",
+        ]
+        self.node = self._start("node", options)
+
+    def kill_node(self) -> None:
+        assert self.node is not None
+        self.node.kill()
+        self.node.wait(10)
+
+    def kill_server(self) -> None:
+        assert self._server is not None
+        self._server.kill()
+        self._server.wait(10)
+
+    def stop_pods(self) -> None:
+        """As `make down` does after the node has ended."""
+        command = [sys.executable, "-m", "local_platform.node", f"--data={self.data}", "--stop-all"]
+        subprocess.run(command, env=self._environment(), check=True, timeout=60, capture_output=True)
+
+    def stop(self) -> None:
+        for process in (self.node, self._server):
+            if process is not None and process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait(10)
+        self.stop_pods()
+
+    def _start(self, module: str, options: list[str]) -> subprocess.Popen[str]:
+        with (self.folder / f"{module}.log").open("a") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", f"local_platform.{module}", *options],
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if module == "cluster" else log,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
+
+    @staticmethod
+    def _environment() -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(CHECKOUT / "astro" / "local"), "PYTHONUNBUFFERED": "1"}
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[Watcher]:
+        async with ApiClient.from_kubeconfig(self.kubeconfig, "test") as client:
+            yield Watcher(client)
+
+    def survivors(self) -> list[int]:
+        """Processes whose command line names this lab: shims, and by their life containers."""
+        found = []
+        for entry in os.listdir("/proc"):
+            if entry.isdigit():
+                try:
+                    line = Path(f"/proc/{entry}/cmdline").read_bytes()
+                except (FileNotFoundError, ProcessLookupError):
+                    continue
+                if f"{self.data}/pods".encode() in line:
+                    found.append(int(entry))
+        return found
+
+
+class Watcher:
+    """What tests do with the API: write, and wait for a state by watching."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self.api = client
+
+    async def create(self, resource: Resource, body: Object, namespace: str = "default") -> Object:
+        return await self.api.create(resource, namespace, body)
+
+    async def until(
+        self,
+        resource: Resource,
+        name: str,
+        condition: Callable[[Object], object],
+        namespace: str = "default",
+        seconds: float = 60,
+    ) -> Object:
+        """The object once `condition` holds; the failure shows what it was last."""
+        last: Object = {}
+        try:
+            async with asyncio.timeout(seconds):
+                query = {"fieldSelector": f"metadata.name={name}"}
+                async for kind, item in self.api.watch(resource.path(namespace), query):
+                    if kind in ("ADDED", "MODIFIED"):
+                        last = item
+                        if condition(item):
+                            return item
+        except TimeoutError:
+            pass
+        raise AssertionError(
+            f"{resource.kind} {name} did not get there, last seen: {json.dumps(last.get('status'))}"
+        )
+
+    async def gone(
+        self, resource: Resource, name: str, namespace: str = "default", seconds: float = 60
+    ) -> None:
+        """Return when there is no such object."""
+        async with asyncio.timeout(seconds):
+            answer = await self.api.list(resource, namespace, fieldSelector=f"metadata.name={name}")
+            if not answer["items"]:
+                return
+            query = {
+                "fieldSelector": f"metadata.name={name}",
+                "resourceVersion": answer["metadata"]["resourceVersion"],
+            }
+            async for kind, _ in self.api.watch(resource.path(namespace), query):
+                if kind == "DELETED":
+                    return
+
+    async def log(self, name: str, namespace: str = "default", **query: str) -> str:
+        return await self.api.text(PODS.path(namespace, name, "log"), query)
+
+    async def events(self, name: str, namespace: str = "default") -> list[tuple[str, str]]:
+        answer = await self.api.list(EVENTS, namespace, fieldSelector=f"involvedObject.name={name}")
+        return [(item["reason"], item.get("message", "")) for item in answer["items"]]
+
+
+def pod(name: str, *command: str, **container: object) -> Object:
+    """A pod of one container `main`; keys of the pod's spec are given with `spec=`."""
+    spec = dict(container.pop("spec", {}))  # type: ignore[call-overload]
+    main = {"name": "main", "image": "localhost/app:1", **container}
+    if command:
+        main["command"] = list(command)
+    defaults = {"terminationGracePeriodSeconds": 1, "restartPolicy": "Never"}
+    return {
+        "metadata": {"name": name, "labels": {"app": name}},
+        "spec": {**defaults, "containers": [main], **spec},
+    }
+
+
+def phase_is(*phases: str) -> Callable[[Object], bool]:
+    return lambda item: (item.get("status") or {}).get("phase") in phases
+
+
+def main_status(item: Object) -> Object:
+    statuses = (item.get("status") or {}).get("containerStatuses") or [{}]
+    return dict(statuses[0])
+
+
+def waiting_for(*reasons: str) -> Callable[[Object], bool]:
+    return lambda item: main_status(item).get("state", {}).get("waiting", {}).get("reason") in reasons

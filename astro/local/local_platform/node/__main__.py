@@ -52,6 +52,10 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="HOST=HOST:PORT",
         help="ask another registry instead",
     )
+    parser.add_argument("--label", action="append", default=[], metavar="KEY=VALUE", help="label of the Node")
+    parser.add_argument(
+        "--preload", action="append", default=[], metavar="IMAGE", help="pull before the node is ready"
+    )
     parser.add_argument(
         "--without-controllers", action="store_true", help="run them with local_platform.cluster.controllers"
     )
@@ -106,7 +110,10 @@ async def run(options: argparse.Namespace) -> None:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, options.host, options.port, shutdown_timeout=1).start()
-        node = NodeObject(client, options.name, options.host, options.port, options.data, trouble)
+        for image in options.preload:
+            await agent.node.images.pull(image)
+        labels = dict(entry.split("=", 1) for entry in options.label)
+        node = NodeObject(client, options.name, options.host, options.port, options.data, trouble, labels)
         work = [agent.run(), node.run(), recorder.run()]
         if not options.without_controllers:
             work.append(run_controllers(client))

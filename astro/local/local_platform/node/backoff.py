@@ -18,6 +18,11 @@ class Backoff:
     delay: float = 0.0
     since: float = 0.0
 
+    @classmethod
+    def after(cls, restarts: int, now: float) -> Backoff:
+        """What the waiting time was after so many restarts, for a node that has just come back."""
+        return cls(min(FIRST * 2 ** (restarts - 1), LONGEST), now) if restarts else cls()
+
     def remaining(self, failed_at: float, now: float) -> float:
         """Seconds still to wait after a failure at `failed_at`."""
         if self.delay == 0 or failed_at - self.since > 2 * LONGEST:

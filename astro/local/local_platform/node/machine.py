@@ -62,7 +62,14 @@ class NodeObject:
     """Writes the Node and keeps its heartbeat."""
 
     def __init__(
-        self, client: ApiClient, name: str, address: str, port: int, folder: Path, trouble: str
+        self,
+        client: ApiClient,
+        name: str,
+        address: str,
+        port: int,
+        folder: Path,
+        trouble: str,
+        labels: dict[str, str],
     ) -> None:
         self._client = client
         self._name = name
@@ -70,6 +77,7 @@ class NodeObject:
         self._port = port
         self._capacity = capacity(folder)
         self._trouble = trouble
+        self._labels = labels
         self._changed = now_text()
 
     async def run(self) -> None:
@@ -103,7 +111,7 @@ class NodeObject:
             "kubernetes.io/hostname": self._name,
             "kubernetes.io/os": "linux",
         }
-        return {"metadata": {"name": self._name, "labels": labels}}
+        return {"metadata": {"name": self._name, "labels": {**labels, **self._labels}}}
 
     def _status(self) -> Object:
         return {

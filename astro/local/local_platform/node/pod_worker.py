@@ -21,7 +21,7 @@ from local_platform.node.backoff import Backoff
 from local_platform.node.container import Container, remove_tree
 from local_platform.node.images import ImageStore
 from local_platform.node.launch import Launcher, LaunchError
-from local_platform.node.plan import View, is_sidecar, plan
+from local_platform.node.plan import View, is_sidecar, plan, restarts
 from local_platform.node.probes import Prober
 from local_platform.node.sources import PodSources
 from local_platform.node.status import ContainerView, PodFacts, pod_status
@@ -193,11 +193,18 @@ class PodWorker:
             result[name] = ContainerView(
                 current=container.current,
                 previous=container.previous,
-                waiting=("", "") if running or self._over else container.waiting,
+                waiting=container.waiting if not running and self._may_run(name) else ("", ""),
                 ready=running and prober is not None and prober.verdicts.started and prober.verdicts.ready,
                 started=running and prober is not None and prober.verdicts.started,
             )
         return result
+
+    def _may_run(self, name: str) -> bool:
+        """Whether the container waits for a (first or next) start; one that has ended for good waits for nothing."""
+        attempt = self.containers[name].current
+        ending = attempt.ending if attempt else None
+        policy = "Always" if is_sidecar(self._specs[name]) else self.pod["spec"].get("restartPolicy", "Always")
+        return not self._over and (ending is None or restarts(policy, View(code=ending.code)))
 
     def status(self) -> Object:
         facts = PodFacts(
@@ -272,7 +279,9 @@ class PodWorker:
             await self._launcher.launch(container, spec, self._placed_pod(), self.pod_ip, self._publish)
         except LaunchError as error:
             container.waiting = (error.reason, error.message)
-            if error.retry_after is not None:
+            if error.retry_after is None:
+                self.wake()
+            else:
                 self._retry_at[name] = time.time() + error.retry_after
             return
         container.waiting = ("", "")
@@ -288,7 +297,7 @@ class PodWorker:
         ending = container.current.ending if container.current else None
         if ending is None:
             return False
-        backoff = self._backoffs.setdefault(name, Backoff())
+        backoff = self._backoffs.setdefault(name, Backoff.after(container.restarts, now))
         failed_at = ending.finished / 1e9
         remaining = backoff.remaining(failed_at, now)
         if remaining > 0:

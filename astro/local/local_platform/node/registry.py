@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import re
 from collections.abc import Mapping
@@ -154,7 +155,7 @@ class RegistryClient:
                 address = f"{error.host}:{error.port}"
                 raise RegistryError(
                     f'failed to do request: Head "{url}": dial tcp {address}: connect: '
-                    f"{(error.os_error.strerror or str(error)).lower()}"
+                    f"{os.strerror(error.os_error.errno or 0).lower()}"
                 ) from error
             except aiohttp.ClientError as error:
                 raise RegistryError(f'failed to do request: Head "{url}": {error}') from error

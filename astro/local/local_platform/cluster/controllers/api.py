@@ -38,6 +38,11 @@ class ApiError(Exception):
     def conflict(self) -> bool:
         return self.status == 409
 
+    @property
+    def namespace_ends(self) -> bool:
+        """Nothing can be created any more because the namespace is being deleted."""
+        return self.status == 403 and "because it is being terminated" in self.message
+
 
 class ApiUnavailableError(Exception):
     """The API server could not be reached; whoever asked tries again."""
@@ -158,6 +163,17 @@ class ApiClient:
         if response.status >= 400:
             raise _as_error(response.status, answer)
         return answer
+
+    async def text(self, path: str, query: dict[str, str] | None = None) -> str:
+        """The body of a GET that is no JSON, such as a log."""
+        try:
+            async with self._session.get(self.server + path, params=query, timeout=REQUEST_TIMEOUT) as response:
+                body = await response.text()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise ApiUnavailableError(f"GET {self.server}{path}: {error or type(error).__name__}") from error
+        if response.status >= 400:
+            raise ApiError(response.status, response.reason or "", body)
+        return body
 
     async def watch(self, path: str, query: dict[str, str]) -> AsyncIterator[tuple[str, Object]]:
         """Events of one watch until the server ends it.

@@ -121,6 +121,9 @@ class Controller(ABC):
                 log.info("%s %s: %s", self.component, "/".join(key), error)
                 self.queue.failed(key)
             except ApiError as error:
+                if error.namespace_ends:
+                    self.queue.succeeded(key)
+                    continue
                 # Conflicts are the usual sign that the cache is a moment behind.
                 level = logging.DEBUG if error.conflict else logging.WARNING
                 log.log(level, "%s %s: %s", self.component, "/".join(key), error)

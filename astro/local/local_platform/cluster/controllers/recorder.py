@@ -83,6 +83,8 @@ class EventRecorder:
             try:
                 await self._write(key, event)
             except (ApiError, ApiUnavailableError) as error:
+                if isinstance(error, ApiError) and error.namespace_ends:
+                    continue
                 log.info(
                     "event %s of %s was not written: %s", event["reason"], event["metadata"]["name"], error
                 )

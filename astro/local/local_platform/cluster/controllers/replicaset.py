@@ -55,6 +55,8 @@ class ReplicaSetController(Controller):
             try:
                 active = await self._scale(replica_set, active)
             except ApiError as error:
+                if error.namespace_ends:
+                    raise
                 trouble = error.message
                 kind = "FailedCreate"
                 self.recorder.record(replica_set, "Warning", kind, f"Error creating: {error.message}")
