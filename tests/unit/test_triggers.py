@@ -119,7 +119,7 @@ def test_p95_for_three_minutes(values: tuple[Point, ...], expected: Outcome) -> 
 
 
 def test_a_quiet_moment_does_not_undo_what_the_step_has_shown() -> None:
-    """Users sent enough requests in this step, and none in the last three minutes: the quantile has no value."""
+    """Enough requests in this step, but none in the last three minutes: the quantile has no value."""
     early = tuple(p for p in series(lambda _: 0.2) if p.at <= NOW - seconds(300))
     requests = counter(1.0, until=300.0)
     assert verdict(LATENCY, early, requests).outcome is Outcome.PASS
