@@ -1,0 +1,103 @@
+"""Where the system tests release to: the tests' own platform, or the cluster that PLATFORM_CLUSTER names."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from local_platform.layout import CHECKOUT
+from own_platform import OwnPlatform
+from platform_ops import wiring
+from platform_ops.settings import PREFIX, Settings
+from releasing import SERVICE, Place
+
+ENVIRONMENT = "production"
+CATALOG = CHECKOUT / "astro" / "local" / "services.yaml"
+FROM_CALLER = (
+    "GATEWAY_URL",
+    "PROMETHEUS_URL",
+    "REGISTRY",
+    "REGISTRY_PLAIN_HTTP",
+    "REGISTRY_USER",
+    "REGISTRY_PASSWORD",
+)
+"""What the machine that runs the tests knows of another cluster, as PLATFORM_OPS_…"""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The settings of a release desk, and a kubectl that may look at everything."""
+
+    settings: Settings
+    kubectl: tuple[str, ...]
+
+
+@pytest.fixture(scope="session")
+def ground(platform_state: OwnPlatform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    """The platform without Airflow and standby; with PLATFORM_CLUSTER only its ledger and its git beside that
+    cluster."""
+    cluster = os.environ.get("PLATFORM_CLUSTER")
+    if cluster is None:
+        from own_platform import WITHOUT_AIRFLOW
+
+        platform_state.up(*WITHOUT_AIRFLOW)
+        kubectl = ("kubectl", f"--kubeconfig={platform_state.kubeconfig()}", f"--context={ENVIRONMENT}")
+        yield Ground(Settings.of(platform_state.settings), kubectl)
+        return
+    platform_state.up("ledger", "git")
+    folder = tmp_path_factory.mktemp("cluster")
+    kubectl = ("kubectl", f"--kubeconfig={cluster}")
+    namespace = f"platform-ops-test-{secrets.token_hex(3)}"
+    _kubectl(*kubectl, "create", "namespace", namespace)
+    try:
+        context = _kubectl(*kubectl, "config", "current-context").strip()
+        given = {f"{PREFIX}{name}": os.environ.get(f"{PREFIX}{name}", "") for name in FROM_CALLER}
+        assert given[f"{PREFIX}REGISTRY"], (
+            "name a registry that the cluster pulls from: PLATFORM_OPS_REGISTRY"
+        )
+        chosen = {
+            **platform_state.settings,
+            **given,
+            f"{PREFIX}KUBECONFIG": cluster,
+            f"{PREFIX}CATALOG": str(_catalog(folder, context, namespace)),
+        }
+        yield Ground(Settings.of(chosen), (*kubectl, f"--context={context}"))
+    finally:
+        _kubectl(*kubectl, "delete", "namespace", namespace, "--wait=true")
+
+
+@pytest.fixture
+async def place(ground: Ground, tmp_path: Path) -> AsyncIterator[Place]:
+    """The stand-in in production."""
+    async with wiring.connect(ground.settings) as desk:
+        target = desk.catalog.target(SERVICE, ENVIRONMENT)
+
+        def kubectl(*arguments: str) -> list[str]:
+            return [*ground.kubectl, f"--namespace={target.namespace}", *arguments]
+
+        yield Place(desk, target, ground.settings.gateway_url or target.url, kubectl, tmp_path)
+
+
+def _catalog(folder: Path, context: str, namespace: str) -> Path:
+    """The local catalog, its stand-in in one namespace of the other cluster, behind the gateway named by
+    PLATFORM_GATEWAY (`namespace/name`)."""
+    catalog = yaml.safe_load(CATALOG.read_text(encoding="utf-8"))
+    entry = catalog["services"][SERVICE]["environments"][ENVIRONMENT]
+    entry["context"], entry["namespace"] = context, namespace
+    if gateway := os.environ.get("PLATFORM_GATEWAY"):
+        catalog["gateway"] = dict(zip(("namespace", "name"), gateway.split("/"), strict=True))
+    path = folder / "services.yaml"
+    path.write_text(yaml.safe_dump(catalog), encoding="utf-8")
+    return path
+
+
+def _kubectl(*words: str) -> str:
+    done = subprocess.run(words, capture_output=True, text=True, timeout=180, check=False)
+    assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"
+    return done.stdout
