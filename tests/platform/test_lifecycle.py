@@ -63,14 +63,11 @@ class Lab:
 
     def processes(self) -> list[int]:
         """Every process of the platform, its parts' descendants included."""
-        members = [
-            process.pid
-            for part in PARTS
-            for process in family(
-                read_record(self.state / "run" / f"{part.name}.json"), f"{self.state}/{part.name}"
-            )
-        ]
-        return [pid for pid in members if look_up(pid)]
+        return [pid for part in PARTS for pid in self.processes_of(part.name)]
+
+    def processes_of(self, part: str) -> list[int]:
+        members = family(self._record(part), f"{self.state}/{part}")
+        return [process.pid for process in members if look_up(process.pid)]
 
     def context(self) -> Context:
         layout = Layout(CHECKOUT, self.state)
@@ -118,6 +115,17 @@ def test_after_kill_9_of_everything_up_brings_all_back_with_its_data(lab: Lab) -
     with psycopg.connect(Postgres(lab.context()).dsn("ledger_owner", "ledger")) as connection:
         assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
     assert not set(before.values()) & set(lab.pids().values())
+
+
+def test_envoy_outlives_a_killed_gateway_and_the_next_one_adopts_it(lab: Lab) -> None:
+    lab.run("up", "gateway")
+    killed = lab.pids()["gateway"]
+    envoy = [pid for pid in lab.processes_of("gateway") if pid != killed]
+    os.kill(killed, signal.SIGKILL)
+
+    lab.run("up", "gateway")
+    assert lab.pids()["gateway"] != killed
+    assert [pid for pid in lab.processes_of("gateway") if pid != lab.pids()["gateway"]] == envoy
 
 
 def test_status_names_the_part_that_died_and_up_restarts_that_one_only(lab: Lab) -> None:

@@ -101,8 +101,9 @@ class Supervisor:
         else:
             self._stop_one(part)
         part.prepare()
-        for port in part.ports[:1]:
-            self._insist_on_free(part, self.platform.ports[port])
+        left_running = part.adopts and processes.family(record, self._mark(part))
+        if part.ports and not left_running:
+            self._insist_on_free(part, self.platform.ports[part.ports[0]])
         self._report(part.name, "starting")
         env = {**self.platform.environment(), **command.env, processes.MARK: self._mark(part)}
         processes.start(
