@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import signal
+import ssl
 import sys
 import tarfile
 import zipfile
@@ -15,11 +16,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib import resources
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from local_platform.cluster.app import application
 from local_platform.cluster.auth import AUTHENTICATED, MASTERS, User
 from local_platform.cluster.bootstrap import prepare
@@ -119,21 +125,63 @@ class Api:
         return f"/api/v1/namespaces/{name}"
 
 
+@dataclass(frozen=True)
+class Certificate:
+    """A self-signed certificate for loopback, as files."""
+
+    certificate: Path
+    key: Path
+
+    @classmethod
+    def issue(cls, folder: Path) -> Certificate:
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+        now = datetime.now(UTC)
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(hours=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(
+                x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+            )
+            .sign(key, hashes.SHA256())
+        )
+        issued = cls(folder / "tls.crt", folder / "tls.key")
+        issued.certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+        private = serialization.PrivateFormat.TraditionalOpenSSL
+        plain = serialization.NoEncryption()
+        issued.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, private, plain))
+        return issued
+
+    def server_context(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, self.key)
+        return context
+
+    def client_context(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self.certificate)
+
+
 @asynccontextmanager
-async def api_server(data: Path, **options: Any) -> AsyncIterator[Api]:
+async def api_server(data: Path, *, tls: Certificate | None = None, **options: Any) -> AsyncIterator[Api]:
     """A server on a free port whose clock stands still unless the test moves it."""
     clock = Clock()
-    data.mkdir(exist_ok=True)
+    data.mkdir(exist_ok=True)  # noqa: ASYNC240 (before anything runs on the loop)
     settings = Settings(data=data, users=USERS, certificate="certificate", clock=clock, **options)
     state = ClusterState(settings)
     prepare(state)
     runner = web.AppRunner(application(state), shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls.server_context() if tls else None).start()
     (host, port), *_ = runner.addresses
+    connector = aiohttp.TCPConnector(ssl=tls.client_context()) if tls else None
     try:
-        async with aiohttp.ClientSession() as session:
-            yield Api(f"http://{host}:{port}", session, clock, state)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            yield Api(f"{'https' if tls else 'http'}://{host}:{port}", session, clock, state)
     finally:
         await runner.cleanup()
         await state.close()
