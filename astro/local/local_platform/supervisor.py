@@ -169,21 +169,38 @@ class Supervisor:
 
     # ------------------------------------------------------------------ down
     def down(self) -> int:
-        """Stop everything in reverse order. Returns how many processes had to be killed."""
-        with self._alone("make down"):
-            return sum(self._stop_wave(wave) for wave in reversed(_waves()))
+        """Stop everything in reverse order; returns how many processes had to be killed.
 
-    def _stop_wave(self, wave: list[type[Part]]) -> int:
+        Raises:
+            PlatformError: some part could not be stopped properly; all others are stopped nevertheless.
+        """
+        troubles: list[str] = []
+        with self._alone("make down"):
+            killed = sum(self._stop_wave(wave, troubles) for wave in reversed(_waves()))
+        if troubles:
+            raise PlatformError("\n".join(troubles))
+        return killed
+
+    def _stop_wave(self, wave: list[type[Part]], troubles: list[str]) -> int:
+        def stop(part: Part) -> int:
+            try:
+                return self._stop_one(part)
+            except PlatformError as error:
+                troubles.append(f"{part.name}: {error}")
+                return 0
+
         with ThreadPoolExecutor(max_workers=len(wave)) as pool:
-            return sum(pool.map(self._stop_one, [part(self.platform) for part in wave]))
+            return sum(pool.map(stop, [part(self.platform) for part in wave]))
 
     def _stop_one(self, part: Part) -> int:
         record, mark = self._record(part), self._mark(part)
         members = processes.family(record, mark)
         processes.end_first(record, part.stop_signal, part.stop_seconds)
-        if record:
-            part.after_stop()
-        killed = processes.end_rest(members, record, mark, STRAY_SECONDS)
+        try:
+            if record:
+                part.after_stop()
+        finally:
+            killed = processes.end_rest(members, record, mark, STRAY_SECONDS)
         self._record_path(part).unlink(missing_ok=True)
         if members:
             self._report(part.name, f"stopped; {killed} processes had to be killed" if killed else "stopped")
