@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,14 @@ import pytest
 from platform_ops import wiring
 from platform_ops.adapters.clock import SystemClock
 from platform_ops.adapters.ledger import Ledger
+from platform_ops.catalog.load import load
 from platform_ops.cli.main import app
 from platform_ops.cli.output import ExitCode
+from platform_ops.controller.planning import rollout_plan
 from platform_ops.core.approvals import ApprovalRule, Vote
-from platform_ops.core.records import Promotion
-from platform_ops.core.release import Release
+from platform_ops.core.records import Entry, Promotion
+from platform_ops.core.release import Colour, Release
+from platform_ops.core.state import Phase, Rollout
 from typer.testing import CliRunner, Result
 
 ROOT = Path(__file__).parents[2]
@@ -118,6 +121,42 @@ def test_who_may_not_ask_is_told_who_may(ledgered: Ops, monkeypatch: pytest.Monk
     result = ledgered("promote", "llm-service", "production")
     assert result.exit_code == ExitCode.GATE_CLOSED
     assert "that is for developer, oncall" in result.stderr
+
+
+async def running(ledger: Ledger, promotion: Promotion) -> None:
+    catalog = load(ROOT / "astro" / "local" / "services.yaml")
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    rollout = Rollout(
+        id="00000000-0000-0000-0000-00000000000a",
+        dag_id=promotion.dag_id,
+        run_id=promotion.run_id,
+        promotion_id=promotion.id,
+        target=catalog.target(promotion.service, promotion.environment),
+        release=promotion.release,
+        colour=Colour.GREEN,
+        previous_digest=V2.digest,
+        plan=rollout_plan(catalog, promotion.service, promotion.environment),
+        goal=Phase.PROMOTED,
+        requested_by="developer",
+        log_url="",
+        created_at=now,
+    )
+    entry = Entry(
+        promotion.service, promotion.environment, now, "developer", "note", "Open", rollout_id=rollout.id
+    )
+    await ledger.rollouts.insert(rollout, entry)
+    await ledger.rollouts.claim(rollout.id, "triggerer@host:7", now, now + timedelta(seconds=10))
+
+
+def test_a_promotion_that_is_already_running_names_its_holder(ledgered: Ops, ledger_dsn: str) -> None:
+    async def under_way(ledger: Ledger) -> None:
+        await promoted(ledger, "staging", V1, "run-1")
+        await running(ledger, await promoted(ledger, "production", V1, "run-2"))
+
+    fill(ledger_dsn, under_way)
+    result = ledgered("promote", "llm-service", "production")
+    assert result.exit_code == ExitCode.HELD
+    assert "asked for by developer, held by triggerer@host:7" in result.stderr
 
 
 def test_airflow_away_is_worth_another_try(ledgered: Ops, ledger_dsn: str) -> None:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from platform_ops.core.errors import OpsError
 from platform_ops.core.ports import ColourStatus
 from platform_ops.core.release import Colour, Target, Weights
+from platform_ops.core.state import Rollout
 from platform_ops.core.triggers import ERRORS, P95_SECONDS, REQUESTS, increase, promql
 from platform_ops.wiring import Desk
 
@@ -72,13 +73,18 @@ async def look(desk: Desk, service: str, environment: str, *, traffic: bool = Fa
         phase=rollout.phase.value if rollout else None,
         step=rollout.step if rollout else None,
         release=rollout.release.name if rollout else None,
-        holder=rollout.holder if rollout else None,
+        holder=rollout.holder if rollout and _leased(rollout, desk.clock.now()) else None,
         lease_until=rollout.lease_until if rollout else None,
         hold=f"{rollout.hold.by}: {rollout.hold.why}" if rollout and rollout.hold else None,
         reason=rollout.reason if rollout else "",
         colours=colours,
         trouble=tuple(trouble),
     )
+
+
+def _leased(rollout: Rollout, now: datetime) -> bool:
+    """Whether somebody drives it now; a lease that ran out says who did last."""
+    return rollout.lease_until is not None and rollout.lease_until > now
 
 
 async def _colour(desk: Desk, target: Target, colour: Colour, weights: Weights) -> ColourFigures:

@@ -130,6 +130,9 @@ async def _require_idle(desk: Desk, service: str, environment: str) -> None:
 
 
 async def _nothing_warm(desk: Desk, service: str, environment: str) -> str:
+    last = await desk.ledger.rollouts.of(service, environment, 1)
+    if last and last[0].phase is Phase.ROLLED_BACK:
+        return f"{last[0].release.name} of {service} already went back in {environment}: {last[0].reason}"
     verified = await desk.ledger.promotions.verified(service, environment)
     text = f"{service} in {environment} has no rollout to go back from: its warm window is over"
     if len(verified) > 1:
