@@ -38,6 +38,8 @@ from platform_ops.settings import Settings, settings
 __all__ = ["Desk", "Settings", "catalog", "connect", "require_valid_catalog", "settings"]
 
 _HTTP_TIMEOUT = httpx.Timeout(10.0)
+_NEVER_BY_PROXY = {"all://127.0.0.1": None, "all://localhost": None}
+"""A proxy of the environment is for Slack and registries outside, whatever NO_PROXY says."""
 
 
 def catalog() -> Catalog:
@@ -155,7 +157,8 @@ async def connect(
     ticking = clock or SystemClock()
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(Ledger.connect(using.need("ledger_dsn"), ticking))
-        http = await stack.enter_async_context(httpx.AsyncClient(timeout=_HTTP_TIMEOUT, trust_env=False))
+        client = httpx.AsyncClient(timeout=_HTTP_TIMEOUT, mounts=_NEVER_BY_PROXY)
+        http = await stack.enter_async_context(client)
         desk = Desk(using, ledger, http, ticking, crash or NoCrashPoints())
         stack.push_async_callback(desk.aclose)
         yield desk
