@@ -51,8 +51,8 @@ class Admission:
             }
         ]
         raise forbidden(
-            f'{qualified(resource.group, resource.plural)} "{name}" is forbidden: unable to create new content in '
-            f"namespace {namespace} because it is being terminated",
+            f'{qualified(resource.group, resource.plural)} "{name}" is forbidden: unable to create '
+            f"new content in namespace {namespace} because it is being terminated",
             details,
         )
 
@@ -206,7 +206,9 @@ class Admission:
 
 
 def _mount_token(spec: JSON) -> None:
-    """ServiceAccount admission: a projected volume with token, CA and namespace, mounted into every container."""
+    """ServiceAccount admission: a projected volume with token, CA and namespace, mounted into every
+    container.
+    """
     containers = [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
     name = "kube-api-access-" + "".join(random.choices("bcdfghjklmnpqrstvwxz2456789", k=5))
     mounted = False
@@ -262,7 +264,7 @@ def _tolerate_node_troubles(spec: JSON) -> None:
 
 
 def quality_of_service(spec: JSON) -> str:
-    """Guaranteed when every container's limits equal its requests, BestEffort when nobody asks for anything."""
+    """Guaranteed when all limits equal their requests, BestEffort when nobody asks for anything."""
     containers = [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
     guaranteed, asked = True, False
     for container in containers:

@@ -45,10 +45,8 @@ async def _answer(request: web.Request) -> web.StreamResponse:
     except StatusError as error:
         return status_response(error, request)
     except web.HTTPRequestEntityTooLarge:
-        error = StatusError(
-            413, "RequestEntityTooLarge", f"Request entity too large: limit is {_LARGEST_BODY}"
-        )
-        return status_response(error, request)
+        message = f"Request entity too large: limit is {_LARGEST_BODY}"
+        return status_response(StatusError(413, "RequestEntityTooLarge", message), request)
     except (ConnectionError, web.HTTPException):
         raise
     except Exception as error:

@@ -47,7 +47,7 @@ def service_account(namespace: str, name: str, uid: str = "") -> User:
 
 
 def read_token_file(path: Path) -> dict[str, User]:
-    """Kubernetes' static token file: `token,user,uid,"group1,group2"`. Raises ValueError naming a bad line."""
+    """Kubernetes' static token file: `token,user,uid,"group1,group2"`. Raises ValueError for a bad line."""
     users: dict[str, User] = {}
     with path.open(newline="") as lines:
         for number, row in enumerate(csv.reader(lines), start=1):
@@ -90,7 +90,7 @@ class ServiceAccountTokens:
         return f"{signed}.{self._signature(signed)}"
 
     def user(self, token: str, now: datetime) -> User | None:
-        """The account that the token stands for; None when it is not ours, expired, or its account is gone."""
+        """The account behind a token; None when it is not ours, expired, or its account is gone."""
         signed, _, signature = token.rpartition(".")
         if not signed or not hmac.compare_digest(signature, self._signature(signed)):
             return None

@@ -64,7 +64,8 @@ def go_syntax_error(text: str, error: json.JSONDecodeError) -> str:
     if literal is not None:
         for wanted, got in zip(literal, text[error.pos :], strict=False):
             if wanted != got:
-                return f"invalid character {_go_quoted(got)} in literal {literal} (expecting {_go_quoted(wanted)})"
+                where = f"in literal {literal} (expecting {_go_quoted(wanted)})"
+                return f"invalid character {_go_quoted(got)} {where}"
         return "unexpected end of JSON input"
     known = (text for start, text in _COMPLAINTS.items() if error.msg.startswith(start))
     return f"invalid character {_go_quoted(found)} {next(known, 'looking for beginning of value')}"

@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 from .crds import GATEWAY_API_CRDS
-from .registry import Options
+from .incoming import Options
 from .schema import Schema
 from .state import ClusterState
 
@@ -16,9 +16,9 @@ NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 ROOT_CA = "kube-root-ca.crt"
 IN_EVERY_NAMESPACE = {"configmaps": (ROOT_CA,), "serviceaccounts": ("default",)}
 ROOT_CA_DESCRIPTION = (
-    "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the "
-    "internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of "
-    "Kubernetes clusters."
+    "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such "
+    "as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across "
+    "distributions of Kubernetes clusters."
 )
 _CRD_BUCKET = "apiextensions.k8s.io/customresourcedefinitions"
 

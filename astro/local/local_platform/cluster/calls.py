@@ -12,10 +12,10 @@ from multidict import CIMultiDict
 
 from .auth import User
 from .errors import bad_request, invalid
+from .incoming import Options
 from .listing import truth
 from .paths import Target
 from .rbac import Attributes
-from .registry import Options
 from .resources import Resource
 from .state import ClusterState
 from .validation import Cause

@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 from .errors import conflict, invalid, method_not_allowed
-from .registry import Options, Registry, dry, timestamp
+from .incoming import Options, timestamp
+from .registry import Registry, dry
 from .resources import Resource
 from .store import Stored
 from .validation import Cause
@@ -18,8 +19,20 @@ FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 _POLICIES = ("Foreground", "Background", "Orphan")
 # Kinds whose DELETE answers with the object even when it is gone at once (ReturnDeletedObject).
-_RETURN_OBJECT = frozenset({"Service", "Pod", "Namespace", "PersistentVolumeClaim", "PersistentVolume", "Node",
-                            "ServiceAccount", "PodTemplate", "ReplicationController", "ResourceQuota"})  # fmt: skip
+_RETURN_OBJECT = frozenset(
+    {
+        "Namespace",
+        "Node",
+        "PersistentVolume",
+        "PersistentVolumeClaim",
+        "Pod",
+        "PodTemplate",
+        "ReplicationController",
+        "ResourceQuota",
+        "Service",
+        "ServiceAccount",
+    }
+)
 # Kinds that leave their dependents behind when the request does not say otherwise.
 _ORPHAN_BY_DEFAULT = frozenset({("batch", "Job"), ("", "ReplicationController")})
 
@@ -41,7 +54,8 @@ class DeleteOptions:
         policy = body.get("propagationPolicy", query.get("propagationPolicy"))
         orphan = body.get("orphanDependents", query.get("orphanDependents"))
         if policy is not None and policy not in _POLICIES:
-            message = f'Unsupported value: "{policy}": supported values: "Foreground", "Background", "Orphan", "nil"'
+            known = ", ".join(f'"{one}"' for one in (*_POLICIES, "nil"))
+            message = f'Unsupported value: "{policy}": supported values: {known}'
             cause = Cause("FieldValueNotSupported", message, "propagationPolicy")
             raise invalid("meta.k8s.io", "DeleteOptions", "", [cause])
         if policy is None and orphan is not None:
@@ -114,8 +128,8 @@ def _check(resource: Resource, live: Stored, wanted: DeleteOptions) -> None:
             resource.group,
             resource.kind,
             live.name,
-            f"the ResourceVersion in the precondition ({wanted.revision}) does not match the ResourceVersion in "
-            f"record ({live.revision}). The object might have been modified",
+            f"the ResourceVersion in the precondition ({wanted.revision}) does not match the ResourceVersion "
+            f"in record ({live.revision}). The object might have been modified",
         )
 
 

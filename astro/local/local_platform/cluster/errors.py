@@ -55,7 +55,9 @@ class StatusError(Exception):
 
 
 def object_details(group: str, kind: str, name: str) -> JSON:
-    """The `details` of an error about one object; `kind` is the plural or the kind, as the caller's error has it."""
+    """The `details` of an error about one object; `kind` is the plural or the kind, as the caller's error
+    has it.
+    """
     details: JSON = {}
     if name:
         details["name"] = name

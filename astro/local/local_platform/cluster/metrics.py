@@ -8,8 +8,8 @@ from aiohttp import web
 
 from .calls import Call
 from .errors import method_not_allowed, not_found
+from .incoming import timestamp
 from .listing import ListOptions
-from .registry import timestamp
 from .views import encode
 
 JSON = dict[str, Any]

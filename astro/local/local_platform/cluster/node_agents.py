@@ -1,7 +1,8 @@
 """The connection to the agents of the nodes, which run the pods.
 
-An agent is found by its Node object: address in status.addresses, port in status.daemonEndpoints. It speaks plain HTTP
-on loopback and asks for a bearer token. What it refuses, it refuses with a status code and a sentence as text.
+An agent is found by its Node object: address in status.addresses, port in status.daemonEndpoints. It
+speaks plain HTTP on loopback and asks for a bearer token. What it refuses, it refuses with a status code
+and a sentence as text.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """/openapi/v3: what kubectl asks for before it sends a manifest, and what `kubectl explain` prints.
 
-The types come from the definitions that kubernetes-validate carries, and from CustomResourceDefinitions. Paths are
-reduced to the one operation that kubectl looks for: a PATCH that takes `fieldValidation`, by which it leaves validation
-to the server.
+The types come from the definitions that kubernetes-validate carries, and from CustomResourceDefinitions.
+Paths are reduced to the one operation that kubectl looks for: a PATCH that takes `fieldValidation`, by
+which it leaves validation to the server.
 """
 
 from __future__ import annotations
@@ -174,7 +174,9 @@ def _operations(resource: Resource) -> JSON:
 
 
 def _as_openapi(value: Any) -> Any:
-    """A definition in the dialect of OpenAPI: no `null` types, references wrapped when something stands beside them."""
+    """A definition in the dialect of OpenAPI: no `null` types, references wrapped when something stands
+    beside them.
+    """
     if isinstance(value, list):
         return [_as_openapi(item) for item in value]
     if not isinstance(value, dict):

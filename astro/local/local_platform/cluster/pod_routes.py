@@ -157,7 +157,7 @@ def _node(call: Call, pod: JSON) -> str:
 
 def _container(call: Call, pod: JSON) -> str:
     spec = pod["spec"]
-    names = [one["name"] for one in spec["containers"]]
+    names: list[str] = [one["name"] for one in spec["containers"]]
     hidden = [one["name"] for one in spec.get("initContainers") or []]
     hidden += [one["name"] for one in spec.get("ephemeralContainers") or []]
     wanted = call.query.get("container")

@@ -1,7 +1,7 @@
 """Kubernetes' protobuf envelope (`k8s\\0` and runtime.Unknown) around the kinds that kubectl sends that way.
 
-Only requests are read: every client that sends protobuf also accepts JSON. The fields stand in `protobuf_fields.txt`; a
-field that is not listed there is refused, never dropped.
+Only requests are read: every client that sends protobuf also accepts JSON. The fields stand in
+`protobuf_fields.txt`; a field that is not listed there is refused, never dropped.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _POINTERS = frozenset(
     {
         "activeDeadlineSeconds", "allowPrivilegeEscalation", "automountServiceAccountToken", "backoffLimit",
-        "completions", "defaultMode", "enableServiceLinks", "expirationSeconds", "failedJobsHistoryLimit", "fsGroup",
-        "gracePeriodSeconds", "immutable", "manualSelector", "minReplicas", "mode", "optional", "orphanDependents",
-        "parallelism", "privileged", "progressDeadlineSeconds", "readOnlyRootFilesystem", "replicas",
-        "revisionHistoryLimit", "runAsGroup", "runAsNonRoot", "runAsUser", "shareProcessNamespace",
+        "completions", "defaultMode", "enableServiceLinks", "expirationSeconds", "failedJobsHistoryLimit",
+        "fsGroup", "gracePeriodSeconds", "immutable", "manualSelector", "minReplicas", "mode", "optional",
+        "orphanDependents", "parallelism", "privileged", "progressDeadlineSeconds",
+        "readOnlyRootFilesystem",
+        "replicas", "revisionHistoryLimit", "runAsGroup", "runAsNonRoot", "runAsUser", "shareProcessNamespace",
         "startingDeadlineSeconds", "successfulJobsHistoryLimit", "suspend", "terminationGracePeriodSeconds",
         "tolerationSeconds", "ttlSecondsAfterFinished",
     }

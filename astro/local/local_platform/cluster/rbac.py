@@ -26,8 +26,8 @@ BASIC_PATHS: tuple[JSON, ...] = (
     {"verbs": ["get"], "nonResourceURLs": ["/healthz", "/livez", "/readyz", "/version", "/version/"]},
     {
         "verbs": ["get"],
-        "nonResourceURLs": ["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*",
-                            "/readyz", "/version", "/version/"],
+        "nonResourceURLs": ["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi",
+                            "/openapi/*", "/readyz", "/version", "/version/"],
     },
 )  # fmt: skip
 PUBLIC_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version", "/version/"})
@@ -142,7 +142,7 @@ def _path_rule_allows(rule: JSON, wanted: Attributes) -> bool:
 
 
 def _has(values: list[str] | None, wanted: str) -> bool:
-    return bool(values) and ("*" in values or wanted in values)
+    return values is not None and ("*" in values or wanted in values)
 
 
 def _refusal(user: User, wanted: Attributes) -> StatusError:

@@ -1,30 +1,37 @@
 """Create, read, update, patch and delete of every kind: the generic registry of an API server.
 
-The order is the server's: decode, admission (mutating), defaults, validation, managed fields, store. What a single
-kind adds stands in `admission`; types, defaults and patches in their own modules.
+The order is the server's: decode, admission (mutating), defaults, validation, managed fields, store. What
+a single kind adds stands in `admission`; types, defaults and patches in their own modules.
 """
 
 from __future__ import annotations
 
-import json
 import random
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from . import apply, managed_fields, patching, versions
 from .admission import Admission
-from .decoding import decode, decode_error, strict_errors
+from .decoding import decode
 from .defaults import apply_defaults
-from .errors import StatusError, already_exists, bad_request, conflict, invalid, modified, not_found
+from .errors import StatusError, already_exists, bad_request, invalid, not_found
+from .incoming import (
+    Options,
+    check_name,
+    check_preconditions,
+    decoded,
+    decoded_patch,
+    identify,
+    place,
+    refuse_new_uid,
+)
 from .resources import Resource, Resources
 from .schema import Schema
 from .store import Store, Stored
-from .validation import Cause, undecodable_patch
+from .validation import Cause
 from .validation import invalid as find_invalid
 
 JSON = dict[str, Any]
@@ -38,27 +45,6 @@ _ATTEMPTS = 5
 _CREATED_BY_UPDATE = frozenset(
     {"Endpoints", "Event", "Lease", "LimitRange", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
 )
-
-
-def timestamp(now: datetime) -> str:
-    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-@dataclass
-class Options:
-    """What a write carries beside its object. `warnings` collects texts for Warning headers."""
-
-    manager: str
-    now: datetime
-    dry_run: bool = False
-    validation: str = "Warn"  # Strict, Warn or Ignore
-    force: bool = False
-    duplicates: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-    @property
-    def time(self) -> str:
-        return timestamp(self.now)
 
 
 class Registry:
@@ -82,10 +68,10 @@ class Registry:
 
     def create(self, resource: Resource, namespace: str, document: JSON, options: Options) -> Stored:
         """Raises 400, 403, 404 (namespace), 409 or 422; nothing is stored in a dry run."""
-        self._identify(resource, document)
-        document = _decoded(document, options)
+        identify(self.resources, resource, document)
+        document = decoded(document, options)
         metadata = document.setdefault("metadata", {})
-        self._place(resource, namespace, metadata)
+        place(resource, namespace, metadata)
         self.admission.check_namespace(resource, namespace)
         self._name(resource, namespace, document)
         for name in ("resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
@@ -117,22 +103,19 @@ class Registry:
         subresource: str = "",
     ) -> Stored:
         """PUT. Raises 400, 404, 409 or 422."""
-        self._identify(resource, document)
-        document = _decoded(document, options)
+        identify(self.resources, resource, document)
+        document = decoded(document, options)
         metadata = document.setdefault("metadata", {})
         if not metadata.get("name"):
             metadata["name"] = name
-        if metadata["name"] != name:
-            raise bad_request(
-                f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
-            )
-        self._place(resource, namespace, metadata)
+        check_name(name, metadata)
+        place(resource, namespace, metadata)
         live = self.store.get(resource.bucket, namespace, name)
         if live is None:
             if resource.kind in _CREATED_BY_UPDATE and not subresource:
                 return self.create(resource, namespace, document, options)
             raise not_found(resource.group, resource.plural, name)
-        self._check_preconditions(resource, live, metadata)
+        check_preconditions(resource, live, metadata)
         if resource.custom and not metadata.get("resourceVersion"):
             message = "Invalid value: 0: must be specified for an update"
             cause = Cause("FieldValueInvalid", message, "metadata.resourceVersion")
@@ -152,20 +135,18 @@ class Registry:
     ) -> Stored:
         """Apply `change` to the live object. Raises what it raises, 404, 409 or 422.
 
-        `shown` is what a refusal quotes: the patch where it is strategic, otherwise (None) the patched object.
+        `shown` is what a refusal quotes: the patch where it is strategic, otherwise (None) the patched
+        object.
         """
         live = self.get(resource, namespace, name)
         before = versions.from_stored(resource, live.copy())
         after = change(before)
-        self._identify(resource, after)
-        after = _decoded_patch(after, shown, options)
+        identify(self.resources, resource, after)
+        after = decoded_patch(after, shown, options)
         metadata = after.setdefault("metadata", {})
-        if metadata.get("name") != name:
-            raise bad_request(
-                f"the name of the object ({metadata.get('name', '')}) does not match the name on the URL ({name})"
-            )
-        self._refuse_new_uid(resource, live, metadata)
-        self._check_preconditions(resource, live, metadata)
+        check_name(name, metadata)
+        refuse_new_uid(resource, live, metadata)
+        check_preconditions(resource, live, metadata)
         after = versions.to_stored(resource, after)
         return self._replace(resource, live, after, options, subresource)
 
@@ -178,22 +159,21 @@ class Registry:
         options: Options,
         subresource: str = "",
     ) -> tuple[Stored, bool]:
-        """The object after the apply, and whether it was created by it. Raises 404, 409 with causes, 422 or 500."""
-        self._identify(resource, applied)
+        """The object after the apply, and whether it was created by it. Raises 404, 409 with causes, 422
+        or 500.
+        """
+        identify(self.resources, resource, applied)
         metadata = applied.setdefault("metadata", {})
         metadata.setdefault("name", name)
-        if metadata["name"] != name:
-            raise bad_request(
-                f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
-            )
-        self._place(resource, namespace, metadata)
+        check_name(name, metadata)
+        place(resource, namespace, metadata)
         if "managedFields" in metadata:
             raise bad_request("metadata.managedFields must be nil")
         live = self.store.get(resource.bucket, namespace, name)
         if live is None:
             self.admission.check_namespace(resource, namespace)
         if live is not None:
-            self._check_preconditions(resource, live, metadata)
+            check_preconditions(resource, live, metadata)
         before = versions.from_stored(resource, live.copy()) if live else None
         merged = self._applied(resource, before, applied, options, subresource)
         if live is None:
@@ -332,42 +312,6 @@ class Registry:
         self.admission.stored(resource, metadata.get("namespace", ""))
         return stored
 
-    # what a request's object has to be
-
-    def _identify(self, resource: Resource, document: JSON) -> None:
-        kind = document.get("kind") or resource.kind
-        api_version = document.get("apiVersion") or resource.api_version
-        group, _, version = str(api_version).rpartition("/")
-        if (group, version, kind) != resource.gvk:
-            if (
-                resource.custom
-                or group != resource.group
-                or self.resources.by_kind(group, version, kind) is None
-            ):
-                raise bad_request(
-                    f"the API version in the data ({api_version}) does not match the expected API version "
-                    f"({resource.api_version})"
-                    if kind == resource.kind
-                    else f'{kind} in version "{version}" cannot be handled as a {resource.kind}: '
-                    f'no kind "{kind}" is registered for version "{api_version}" in scheme'
-                )
-            internal = resource.group.partition(".")[0] or "core"
-            raise bad_request(
-                f'{kind} in version "{version}" cannot be handled as a {resource.kind}: converting '
-                f"({version}.{kind}) to ({internal}.{resource.kind}): unknown conversion"
-            )
-        document["kind"], document["apiVersion"] = kind, api_version
-
-    def _place(self, resource: Resource, namespace: str, metadata: JSON) -> None:
-        if not resource.namespaced:
-            metadata.pop("namespace", None)
-            return
-        if metadata.get("namespace", namespace) != namespace:
-            raise bad_request(
-                "the namespace of the provided object does not match the namespace sent on the request"
-            )
-        metadata["namespace"] = namespace
-
     def _name(self, resource: Resource, namespace: str, document: JSON) -> None:
         metadata = document["metadata"]
         if metadata.get("name"):
@@ -383,58 +327,6 @@ class Registry:
             metadata["name"] = stem[:GENERATED_NAME_ROOM] + ending
             if self.store.get(resource.bucket, namespace, metadata["name"]) is None:
                 return
-
-    def _refuse_new_uid(self, resource: Resource, live: Stored, metadata: JSON) -> None:
-        uid = metadata.get("uid")
-        if uid and uid != live.document["metadata"]["uid"]:
-            cause = Cause("FieldValueInvalid", f'Invalid value: "{uid}": field is immutable', "metadata.uid")
-            raise invalid(resource.group, resource.kind, live.name, [cause, cause])
-
-    def _check_preconditions(self, resource: Resource, live: Stored, metadata: JSON) -> None:
-        uid, have = metadata.get("uid"), live.document["metadata"]["uid"]
-        if uid and uid != have:
-            key = f"/registry/{resource.bucket}/{live.namespace}/{live.name}".replace("//", "/")
-            raise conflict(
-                resource.group,
-                resource.plural,
-                live.name,
-                f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
-                f"Precondition failed: UID in precondition: {uid}, UID in object meta: {have}",
-            )
-        revision = metadata.get("resourceVersion")
-        if revision and revision != "0" and revision != str(live.revision):
-            raise modified(resource.group, resource.plural, live.name)
-
-
-def _problems(document: JSON, options: Options) -> str:
-    """What keeps the document from being decoded; unknown and repeated fields count as fieldValidation says."""
-    wrong = decode_error(document)
-    if wrong:
-        return wrong
-    problems = [] if options.validation == "Ignore" else [*options.duplicates, *strict_errors(document)]
-    if options.validation != "Strict":
-        options.warnings += problems
-        return ""
-    return f"strict decoding error: {', '.join(problems)}" if problems else ""
-
-
-def _decoded(document: JSON, options: Options) -> JSON:
-    """The document without what its type does not declare. Raises 400."""
-    problem = _problems(document, options)
-    if problem:
-        kind, version = document["kind"], document["apiVersion"].rpartition("/")[2]
-        raise bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {problem}')
-    return decode(document)
-
-
-def _decoded_patch(document: JSON, shown: Any, options: Options) -> JSON:
-    """The same for a patched object, which is refused with 422."""
-    problem = _problems(document, options)
-    if problem:
-        if shown is None:
-            shown = json.dumps(document, sort_keys=True, separators=(",", ":"))
-        raise invalid("", "", "", [undecodable_patch(shown, problem)])
-    return decode(document)
 
 
 def dry(document: JSON) -> Stored:
@@ -467,7 +359,7 @@ def _in_order(document: JSON) -> JSON:
     metadata = {name: document["metadata"][name] for name in _METADATA if name in document["metadata"]}
     metadata.update(document["metadata"])
     document["metadata"] = metadata
-    ordered = {name: document[name] for name in ("kind", "apiVersion", "metadata") if name in document}
+    ordered: JSON = {name: document[name] for name in ("kind", "apiVersion", "metadata") if name in document}
     ordered.update((key, value) for key, value in document.items() if key != "status")
     if "status" in document:
         ordered["status"] = document["status"]

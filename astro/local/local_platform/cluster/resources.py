@@ -87,7 +87,7 @@ flowcontrol.apiserver.k8s.io/v1: flowschemas FlowSchema G {status}
 flowcontrol.apiserver.k8s.io/v1: prioritylevelconfigurations PriorityLevelConfiguration G {status}
 metrics.k8s.io/v1beta1: nodes NodeMetrics R
 metrics.k8s.io/v1beta1: pods PodMetrics NR
-"""
+"""  # noqa: E501
 
 _SINGULAR_EXCEPTIONS = {"metrics.k8s.io/nodes": "", "metrics.k8s.io/pods": ""}
 # Kinds that several groups or versions serve from one store, and the version in which they are kept.
@@ -162,8 +162,7 @@ class Resource:
 
 def _subresource(name: str, kind: str) -> Subresource:
     if name == "proxy":
-        verbs = ("create", "delete", "get", "patch", "update")
-        return Subresource(name, f"{kind}ProxyOptions", verbs)
+        return Subresource(name, f"{kind}ProxyOptions", ("create", "delete", "get", "patch", "update"))
     special = _SUBRESOURCE_KINDS.get(name)
     if special is None:
         return Subresource(name, kind, _READ_WRITE)

@@ -10,8 +10,8 @@ from . import bodies, managed_fields
 from .auth import User
 from .calls import Call
 from .errors import StatusError
+from .incoming import timestamp
 from .rbac import Attributes
-from .registry import timestamp
 from .schema import Schema
 from .views import encode
 

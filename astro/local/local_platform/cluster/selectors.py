@@ -13,7 +13,8 @@ Predicate = Callable[[JSON], bool]
 
 _TOKEN = re.compile(r"\s*(==|=|!=|!|,|\(|\)|>|<|[^\s=!,()<>]+)")
 
-# Fields that a kind can be selected by, beside metadata.name and metadata.namespace (registry strategies of 1.36).
+# Fields that a kind can be selected by, beside metadata.name and metadata.namespace (registry strategies of
+# 1.36).
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "Pod": (
         "spec.nodeName",

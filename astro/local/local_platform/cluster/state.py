@@ -23,7 +23,9 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True)
 class Settings:
-    """How the server is run. `hosts` are the names under which it may be asked (guards against DNS rebinding)."""
+    """How the server is run. `hosts` are the names under which it may be asked (guards against DNS
+    rebinding).
+    """
 
     data: Path
     users: Mapping[str, User]

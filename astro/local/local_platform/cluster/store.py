@@ -1,8 +1,8 @@
 """Objects in memory, written through to SQLite before anybody is told that they are stored.
 
-One revision counts every write of every kind, as etcd's does. Each bucket (one kind) keeps a bounded history from
-which watches are replayed and older states are reconstructed; a restart starts the history anew, so a client that
-asks for something older gets `Expired` and lists again.
+One revision counts every write of every kind, as etcd's does. Each bucket (one kind) keeps a bounded
+history from which watches are replayed and older states are reconstructed; a restart starts the history
+anew, so a client that asks for something older gets `Expired` and lists again.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Bucket:
                 yield self.objects[key]
 
     def at(self, revision: int) -> dict[Key, Stored]:
-        """The objects as they were at `revision`; raises CompactedError when the history does not reach back."""
+        """The objects as they were at `revision`; CompactedError when history does not reach back."""
         if revision <= self.since:
             raise CompactedError(revision, self.since)
         objects = dict(self.objects)
@@ -134,7 +134,7 @@ class Store:
             "CREATE TABLE IF NOT EXISTS counter (id INTEGER PRIMARY KEY CHECK (id = 1), revision INTEGER);"
             "INSERT OR IGNORE INTO counter VALUES (1, 1);"
         )
-        (self.revision,) = self._database.execute("SELECT revision FROM counter").fetchone()
+        self.revision: int = self._database.execute("SELECT revision FROM counter").fetchone()[0]
         self._opened_at = self.revision
         self._buckets: dict[str, Bucket] = {}
         rows = self._database.execute("SELECT bucket, namespace, name, revision, body FROM objects")
@@ -155,7 +155,7 @@ class Store:
         return self.bucket(bucket).objects.get((namespace, name))
 
     def put(self, bucket: str, document: JSON) -> Stored:
-        """Store a new version of `document` under a new revision; the document is the store's from then on."""
+        """Store a new version of `document`, which is the store's own from then on."""
         metadata = document["metadata"]
         namespace, name = metadata.get("namespace", ""), metadata["name"]
         target = self.bucket(bucket)

@@ -17,7 +17,8 @@ from .errors import (
     not_found,
     unknown_resource,
 )
-from .registry import timestamp
+from .incoming import timestamp
+from .registry import Change
 from .resources import Resource
 from .schema import Schema
 from .store import Stored
@@ -79,16 +80,7 @@ async def _scale(call: Call) -> web.Response:
     if call.verb == "get":
         stored = registry.get(call.resource, call.namespace, call.name)
         return call.respond(encode(scale_of(call.resource, stored.document)))
-    body = await call.body()
-    if call.verb == "update":
-        wanted = bodies.decode_object(body, call.content_type, "Scale")
-
-        def change(_: JSON) -> JSON:
-            return wanted
-    else:
-        media = call.content_type.partition(";")[0].strip()
-        scale_schema = Schema.for_kind(("autoscaling", "v1", "Scale"))
-        change = resource_routes.json_change(media, body, scale_schema, custom=False)
+    change = await _scale_change(call)
 
     def rescale(document: JSON) -> JSON:
         scale = change(scale_of(call.resource, document))
@@ -105,6 +97,16 @@ async def _scale(call: Call) -> web.Response:
 
     stored = registry.patch(call.resource, call.namespace, call.name, rescale, call.options, "scale")
     return call.respond(encode(scale_of(call.resource, stored.document)))
+
+
+async def _scale_change(call: Call) -> Change:
+    body = await call.body()
+    if call.verb == "update":
+        wanted = bodies.decode_object(body, call.content_type, "Scale")
+        return lambda _: wanted
+    media = call.content_type.partition(";")[0].strip()
+    schema = Schema.for_kind(("autoscaling", "v1", "Scale"))
+    return resource_routes.json_change(media, body, schema, custom=False)
 
 
 def scale_of(resource: Resource, document: JSON) -> JSON:
