@@ -1,6 +1,7 @@
 """A registry with small images, and a cluster double whose node runs them: what the node's tests stand on.
 
-The images are made from the machine's own shell and Python, so nothing is downloaded and nothing is committed.
+The images are made from the machine's own shell and Python, so nothing is downloaded and nothing is
+committed.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 print("listening", flush=True)
-http.server.ThreadingHTTPServer((os.environ["POD_IP"], int(os.environ.get("PORT", "8080"))), Handler).serve_forever()
+address = os.environ["POD_IP"], int(os.environ.get("PORT", "8080"))
+http.server.ThreadingHTTPServer(address, Handler).serve_forever()
 """
 
 

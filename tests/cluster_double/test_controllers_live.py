@@ -1,4 +1,6 @@
-"""Workloads on a running cluster double: they get where their specs say, and what depends on them goes with them."""
+"""Workloads on a running cluster double: they get where their specs say, and what depends on them goes
+with them.
+"""
 
 from __future__ import annotations
 

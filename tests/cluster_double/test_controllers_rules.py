@@ -132,8 +132,9 @@ def test_the_scheduler_says_why_no_node_fits() -> None:
     pod = {"spec": {"nodeSelector": {"disk": "fast"}}}
     assert why_not(pod, nodes[0]) == "node(s) didn't match Pod's node affinity/selector"
     assert explain(pod, nodes) == (
-        "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. no new claims to deallocate, "
-        "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+        "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. "
+        "no new claims to deallocate, preemption: 0/1 nodes are available: "
+        "1 Preemption is not helpful for scheduling."
     )
     assert why_not({"spec": {}}, nodes[0]) == ""
 

@@ -254,14 +254,18 @@ class TestInitContainersAndSideCars:
     ) -> None:
         shared = [{"name": "shared", "mountPath": "/shared"}]
         image = {"image": "localhost/app:1", "volumeMounts": shared}
-        side = "trap 'echo side-car ended >> /shared/order; exit 0' TERM; echo side-car >> /shared/order; touch /shared/up; while true; do sleep 0.05; done"
+        side = (
+            "trap 'exit 0' TERM; echo side-car >> /shared/order; touch /shared/up; "
+            "while true; do sleep 0.05; done"
+        )
+        main = "while [ ! -e /shared/up ]; do sleep 0.05; done; echo main >> /shared/order; cat /shared/order"
         await cluster.create(
             PODS,
             pod(
                 "ordered",
                 "sh",
                 "-c",
-                "while [ ! -e /shared/up ]; do sleep 0.05; done; echo main >> /shared/order; cat /shared/order",
+                main,
                 volumeMounts=shared,
                 spec={
                     "volumes": [{"name": "shared", "emptyDir": {}}],

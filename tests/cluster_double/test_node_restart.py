@@ -1,4 +1,6 @@
-"""The node is killed, the API server is killed: pods go on, and nothing is left when everything is told to stop."""
+"""The node is killed, the API server is killed: pods go on, and nothing is left when everything is told to
+stop.
+"""
 
 from __future__ import annotations
 

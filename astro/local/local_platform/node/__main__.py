@@ -1,7 +1,9 @@
-"""Runs the node, and beside it the controllers: `python -m local_platform.node --kubeconfig F --data DIR --port P`.
+"""Runs the node, and beside it the controllers.
 
-SIGTERM stops the agent and leaves the pods running; the next agent on the same data adopts them. `--stop-all` ends every
-pod of the data folder and leaves nothing behind.
+`python -m local_platform.node --kubeconfig F --data DIR --port P`.
+
+SIGTERM stops the agent and leaves the pods running; the next agent on the same data adopts them.
+`--stop-all` ends every pod of the data folder and leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from local_platform.node.addresses import Addresses
 from local_platform.node.agent import NodeAgent, end_pod_folder
 from local_platform.node.images import ImageStore
 from local_platform.node.machine import NodeObject, capacity, why_no_namespaces
-from local_platform.node.pod_worker import NodeServices
+from local_platform.node.pod_containers import NodeServices
 from local_platform.node.registry import RegistryClient
 from local_platform.node.server import NodeServer
 

@@ -1,4 +1,6 @@
-"""The three things a probe or a life-cycle hook may do: an HTTP request, a TCP connection, a program in the container."""
+"""The three things a probe or a life-cycle hook may do: an HTTP request, a TCP connection, a program in
+the container.
+"""
 
 from __future__ import annotations
 

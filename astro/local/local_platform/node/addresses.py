@@ -1,4 +1,6 @@
-"""Pod addresses: one per pod from 127.64.0.0/10, kept in a file so that a restarted node gives out none twice."""
+"""Pod addresses: one per pod from 127.64.0.0/10, kept in a file so that a restarted node gives out none
+twice.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ class AddressesExhaustedError(Exception):
 
 
 class Addresses:
-    """Addresses by pod uid. `share` picks 65,000 of the four million, so that nodes of two checkouts do not collide."""
+    """Addresses by pod uid. `share` picks 65,000 of the four million, so that nodes of two checkouts do
+    not collide.
+    """
 
     def __init__(self, file: Path, share: int) -> None:
         self._file = file

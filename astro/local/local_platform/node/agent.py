@@ -11,7 +11,8 @@ from local_platform.cluster.controllers.informer import Informer
 from local_platform.cluster.controllers.resources import PODS, SERVICES, Object
 from local_platform.node.container import Container, remove_tree
 from local_platform.node.memory import MemoryWatch
-from local_platform.node.pod_worker import NodeServices, PodWorker
+from local_platform.node.pod_containers import NodeServices
+from local_platform.node.pod_worker import PodWorker
 
 log = logging.getLogger(__name__)
 

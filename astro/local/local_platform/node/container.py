@@ -1,4 +1,6 @@
-"""One container over all its attempts: started through a shim, found again after the node's own death, stopped."""
+"""One container over all its attempts: started through a shim, found again after the node's own death,
+stopped.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +27,7 @@ from local_platform.node.runtime.sandbox import ContainerSpec
 PACKAGE_ROOT = Path(local_platform.__file__).parent.parent
 KEPT_ATTEMPTS = 2
 LONGEST_MESSAGE = 4096
+START_SECONDS = 3.0
 
 
 class StartError(Exception):
@@ -65,7 +68,9 @@ class Attempt:
 
 
 def runtime_command(module: str, *arguments: str) -> list[str]:
-    """The command line of a shim or an enter helper: no site packages, so that it starts quickly and stays small."""
+    """The command line of a shim or an enter helper: no site packages, so that it starts quickly and stays
+    small.
+    """
     return [sys.executable, "-S", "-s", "-m", f"local_platform.node.runtime.{module}", *arguments]
 
 
@@ -84,7 +89,9 @@ class Container:
         self.waiting: tuple[str, str] = ("", "")
         self.stopping: asyncio.Task[None] | None = None
         self._on_end = on_end
+        self.stop_signal: int = signal.SIGTERM
         self._watching: asyncio.Task[None] | None = None
+        self._starting: asyncio.Task[None] | None = None
         self._policy = "File"
 
     @property
@@ -96,7 +103,9 @@ class Container:
         return self.current.number if self.current else 0
 
     def adopt(self) -> None:
-        """Take over what an earlier node process left: attempts from their folders, a live one by pid and start."""
+        """Take over what an earlier node process left: attempts from their folders, a live one by pid and
+        start.
+        """
         numbers = sorted(
             int(path.name) for path in self.folder.glob("[0-9]*") if (path / "attempt.json").exists()
         )
@@ -111,6 +120,9 @@ class Container:
         data = json.loads((folder / "attempt.json").read_text())
         attempt = Attempt(folder=folder, **data)
         state = folder / "state.json"
+        give_up = attempt.started / 1e9 + START_SECONDS
+        while not state.exists() and not (folder / "exit.json").exists() and time.time() < give_up:
+            time.sleep(0.05)  # its shim was on the way when the earlier node died
         if state.exists():
             attempt = _with_processes(attempt, json.loads(state.read_text()))
         if (folder / "exit.json").exists() or attempt.shim is None or not attempt.shim.alive():
@@ -125,6 +137,18 @@ class Container:
         Raises:
             StartError: the attempt is recorded as ended with code 128, as a container runtime does.
         """
+        # Whoever waits may be cancelled, but a shim that is on its way must become known, or nobody ends it.
+        work = self._start(image, spec, message_policy)
+        self._starting = asyncio.get_running_loop().create_task(work)
+        await asyncio.shield(self._starting)
+
+    async def start_settled(self) -> None:
+        """Return when no start is under way."""
+        if self._starting and not self._starting.done():
+            await asyncio.wait({self._starting})
+            self._starting.exception()
+
+    async def _start(self, image: Image, spec: Callable[[Path], ContainerSpec], message_policy: str) -> None:
         number = self.current.number + 1 if self.current else 0
         folder = self.folder / str(number)
         folder.mkdir(parents=True)
@@ -222,9 +246,11 @@ class Container:
     async def stop(
         self, grace: float, before: Callable[[], Any] | None = None, *, number: int = signal.SIGTERM
     ) -> None:
-        """preStop, then the stop signal, and SIGKILL when `grace` seconds are over; returns when it has ended.
+        """preStop, then the stop signal, and SIGKILL when `grace` seconds are over; returns when it has
+        ended.
 
-        The first process's death takes every other process of the container along: the kernel ends a PID namespace so.
+        The first process's death takes every other process of the container along: the kernel ends a PID
+        namespace so.
         """
         attempt = self.current
         if attempt is None or not attempt.running:

@@ -24,7 +24,9 @@ class Result:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a program in a container sees: its environment and working directory, as its first process got them."""
+    """What a program in a container sees: its environment and working directory, as its first process got
+    them.
+    """
 
     environment: Mapping[str, str]
     directory: str

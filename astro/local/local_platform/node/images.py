@@ -45,7 +45,9 @@ class Image:
 
 
 class ImageStore:
-    """Images below one folder: `layers/` holds file trees by chain, `references/` what each name was resolved to."""
+    """Images below one folder: `layers/` holds file trees by chain, `references/` what each name was
+    resolved to.
+    """
 
     def __init__(self, folder: Path, registry: RegistryClient) -> None:
         self._layers = folder / "layers"
@@ -82,7 +84,8 @@ class ImageStore:
                 manifest = await self._registry.manifest(parsed, auth)
             except RegistryError as error:
                 raise ImagePullError(
-                    f'failed to pull and unpack image "{parsed}": failed to resolve reference "{parsed}": {error}'
+                    f'failed to pull and unpack image "{parsed}": '
+                    f'failed to resolve reference "{parsed}": {error}'
                 ) from error
             try:
                 image = await self._unpack(parsed, manifest, auth)

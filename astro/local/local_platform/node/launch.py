@@ -23,7 +23,7 @@ from local_platform.node.users import security_setting, user_of
 from local_platform.node.volumes import binds
 
 if TYPE_CHECKING:
-    from local_platform.node.pod_worker import NodeServices
+    from local_platform.node.pod_containers import NodeServices
 
 CONFIG_RETRY = 2.0
 NEVER_RETRY = 10.0
@@ -31,7 +31,9 @@ SOON = 1.0
 
 
 class LaunchError(Exception):
-    """The container did not start: the waiting reason for its status, and when to try again (None: by restart rules)."""
+    """The container did not start: the waiting reason for its status, and when to try again (None: by
+    restart rules).
+    """
 
     def __init__(self, reason: str, message: str, retry_after: float | None) -> None:
         super().__init__(f"{reason}: {message}")
@@ -55,10 +57,6 @@ class Launcher:
         self._sources = sources
         self._folder = folder
         self._failures: dict[str, _PullFailure] = {}
-        self._signals: dict[str, int] = {}
-
-    def stop_signal(self, container: Container) -> int:
-        return self._signals.get(container.name, signal.SIGTERM)
 
     async def launch(
         self,
@@ -75,7 +73,7 @@ class Launcher:
         """
         path = _field_path(pod, spec["name"])
         image = await self._image(spec, pod, path, publish)
-        self._signals[container.name] = _signal_number(image.stop_signal)
+        container.stop_signal = _signal_number(image.stop_signal)
         try:
             variables = await self._environment(spec, pod, image)
             uid, gid = user_of(spec, pod, image)

@@ -15,7 +15,9 @@ BLOCK = 1 << 16
 
 @dataclass(frozen=True)
 class LogRequest:
-    """Which part of a log: `since` is a timestamp in the log's own form, the other fields as in PodLogOptions."""
+    """Which part of a log: `since` is a timestamp in the log's own form, the other fields as in
+    PodLogOptions.
+    """
 
     follow: bool = False
     tail: int | None = None
@@ -40,18 +42,15 @@ async def read_log(attempt: Attempt, request: LogRequest, ended: asyncio.Event) 
 
 
 async def _entries(path: Path, request: LogRequest, ended: asyncio.Event) -> AsyncIterator[bytes]:
-    offset = tail_offset(path, request.tail) if request.tail is not None and path.exists() else 0
+    offset = tail_offset(path, request.tail) if request.tail is not None else 0
     rest = b""
     while True:
         last_look = ended.is_set() or not request.follow
-        if path.exists():
-            with path.open("rb") as file:
-                file.seek(offset)
-                while block := file.read(BLOCK):
-                    offset += len(block)
-                    *lines, rest = (rest + block).split(b"\n")
-                    for line in lines:
-                        yield line
+        while block := _read(path, offset):
+            offset += len(block)
+            *lines, rest = (rest + block).split(b"\n")
+            for line in lines:
+                yield line
         if last_look:
             return
         try:
@@ -60,8 +59,17 @@ async def _entries(path: Path, request: LogRequest, ended: asyncio.Event) -> Asy
             continue
 
 
+def _read(path: Path, offset: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(BLOCK)
+    except FileNotFoundError:
+        return b""
+
+
 def _render(line: bytes, request: LogRequest) -> bytes:
-    time, stream, mark, text = (line.split(b" ", 3) + [b""])[:4]
+    time, stream, mark, text = [*line.split(b" ", 3), b""][:4]
     if request.since and time.decode() < request.since:
         return b""
     if request.stream != "All" and stream.decode() != request.stream.lower():
@@ -71,7 +79,9 @@ def _render(line: bytes, request: LogRequest) -> bytes:
 
 
 def tail_offset(path: Path, lines: int) -> int:
-    """Where the last `lines` lines of a file begin, in bytes."""
+    """Where the last `lines` lines of a file begin, in bytes; a silent container has no file."""
+    if not path.exists():
+        return 0
     end = path.stat().st_size
     if lines <= 0:
         return end

@@ -1,7 +1,8 @@
 """Which containers of a pod to start and to stop now: the pod's life cycle as one pure function.
 
-Follows the kubelet's computePodActions: init containers one after the other, side-cars (init containers that restart
-always) beside them, then the main containers; when the last main container has ended for good, the side-cars go too.
+Follows the kubelet's computePodActions: init containers one after the other, side-cars (init containers that
+restart always) beside them, then the main containers; when the last main container has ended for good, the
+side-cars go too.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ class View:
 
 @dataclass
 class Plan:
-    """Names of containers. `restart` are running ones that a failed probe condemned; `finished` ends the pod."""
+    """Names of containers. `restart` are running ones that a failed probe condemned; `finished` ends the
+    pod.
+    """
 
     start: list[str] = field(default_factory=list)
     restart: list[str] = field(default_factory=list)

@@ -1,4 +1,6 @@
-"""Port-forwarding: SPDY/3.1 streams inside WebSocket messages, each pair of them one TCP connection to the pod."""
+"""Port-forwarding: SPDY/3.1 streams inside WebSocket messages, each pair of them one TCP connection to the
+pod.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,10 @@ class _Session:
         try:
             reader, writer = await asyncio.open_connection(self._address, port)
         except OSError as error:
-            text = f"error forwarding port {port} to pod, uid : failed to connect to {self._address}:{port}: {error.strerror}"
+            where = f"{self._address}:{port}"
+            text = (
+                f"error forwarding port {port} to pod, uid : failed to connect to {where}: {error.strerror}"
+            )
             failure = text.encode()
         else:
             await self._copy(stream, reader, writer, forwarded)

@@ -24,7 +24,9 @@ class Verdicts:
 
 
 class Prober:
-    """Probes one attempt until stopped. `on_change` tells that a verdict changed, `on_failure` each failed probe."""
+    """Probes one attempt until stopped. `on_change` tells that a verdict changed, `on_failure` each failed
+    probe.
+    """
 
     def __init__(
         self,

@@ -14,7 +14,9 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True)
 class ProcessId:
-    """A pid and its start in clock ticks since boot, so that a recycled pid is never taken for the same process."""
+    """A pid and its start in clock ticks since boot, so that a recycled pid is never taken for the same
+    process.
+    """
 
     pid: int
     start: int
@@ -96,8 +98,8 @@ def tree(root: int, table: dict[int, list[int]]) -> list[int]:
 def usage(pids: list[int]) -> Usage:
     """Memory and time of processes; those that end meanwhile count as nothing.
 
-    Memory is the resident set for one process. Of several it is the proportional set: they share pages, and the sum of
-    resident sets would count those once for each.
+    Memory is the resident set for one process. Of several it is the proportional set: they share pages, and
+    the sum of resident sets would count those once for each.
     """
     memory, ticks = 0, 0
     for pid in pids:

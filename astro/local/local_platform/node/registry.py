@@ -1,4 +1,6 @@
-"""Reads images from a registry over the OCI distribution API; everything that arrives is checked against its digest."""
+"""Reads images from a registry over the OCI distribution API; everything that arrives is checked against
+its digest.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ CHUNK = 1 << 18
 
 
 class RegistryError(Exception):
-    """The registry did not give what was asked for; the text follows containerd's, which people search for."""
+    """The registry did not give what was asked for; the text follows containerd's, which people search
+    for.
+    """
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,9 @@ class Manifest:
 
 
 class RegistryClient:
-    """One registry session. `mirrors` sends the requests for a host elsewhere; loopback hosts speak plain HTTP."""
+    """One registry session. `mirrors` sends the requests for a host elsewhere; loopback hosts speak plain
+    HTTP.
+    """
 
     def __init__(
         self,
@@ -111,13 +117,13 @@ class RegistryClient:
         """Write one blob to `target`.
 
         Raises:
-            RegistryError: also when size or sha256 differ; the file is then removed.
+            RegistryError: also when size or sha256 differ; what was written is then worthless.
         """
         url = f"{self._base(reference)}/blobs/{wanted.digest}"
         digest = hashlib.sha256()
         size = 0
         async with await self._get(reference, url, credentials, {}) as response:
-            with target.open("wb") as file:
+            with open(target, "wb") as file:  # noqa: ASYNC230 (blocks of 256 KiB to a local disk)
                 try:
                     async for chunk in response.content.iter_chunked(CHUNK):
                         size += len(chunk)
@@ -128,7 +134,6 @@ class RegistryClient:
                         f'"{reference}": {wanted.digest} broke off after {size} bytes: {error}'
                     ) from error
         if size != wanted.size or f"sha256:{digest.hexdigest()}" != wanted.digest:
-            target.unlink()
             raise RegistryError(
                 f'"{reference}": blob {wanted.digest} arrived as sha256:{digest.hexdigest()} ({size} bytes)'
             )

@@ -1,4 +1,6 @@
-"""The node agent's HTTP interface: logs, exec, attach and port-forward for the API server, figures for Prometheus."""
+"""The node agent's HTTP interface: logs, exec, attach and port-forward for the API server, figures for
+Prometheus.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ TRUE = {"true", "True", "1", "t", "T", "TRUE"}
 
 
 class NodeServer:
-    """Handlers over one agent. Everything but `/healthz` and `/metrics` wants the bearer token, if there is one."""
+    """Handlers over one agent. Everything but `/healthz` and `/metrics` wants the bearer token, if there
+    is one.
+    """
 
     def __init__(self, agent: NodeAgent, token: str) -> None:
         self._agent = agent

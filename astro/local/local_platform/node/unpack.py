@@ -1,7 +1,7 @@
 """Unpacks the layers of OCI images: each chain of layers once, into a folder named by its content.
 
-A chain shares unchanged files with the chain below by hard links, so nothing may ever write into these folders;
-containers see them through an overlay.
+A chain shares unchanged files with the chain below by hard links, so nothing may ever write into these
+folders; containers see them through an overlay.
 """
 
 from __future__ import annotations
@@ -123,7 +123,9 @@ def _apply(stream: IO[bytes], tree: Path) -> None:
 
 
 def _place(tree: Path, name: str) -> Path:
-    """Where an entry goes. Links in the folder part are followed as if `tree` were the root, never out of it."""
+    """Where an entry goes. Links in the folder part are followed as if `tree` were the root, never out of
+    it.
+    """
     place = tree
     parts = [part for part in Path(name).parts if part not in ("/", ".")]
     if ".." in parts:

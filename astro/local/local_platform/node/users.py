@@ -37,7 +37,8 @@ def user_of(container: Object, pod: Object, image: Image) -> tuple[int, int]:
         where = f'pod: "{pod["metadata"]["name"]}_{pod["metadata"]["namespace"]}({pod["metadata"]["uid"]})"'
         if uid == 0:
             raise ConfigError(
-                f"container has runAsNonRoot and image will run as root ({where}, container: {container['name']})"
+                "container has runAsNonRoot and image will run as root "
+                f"({where}, container: {container['name']})"
             )
         if name and not name.isdigit() and wanted is None:
             raise ConfigError(

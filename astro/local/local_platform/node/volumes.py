@@ -52,8 +52,8 @@ async def _contents(
     if "projected" not in volume:
         kinds = ", ".join(sorted(set(volume) - {"name"}))
         raise VolumeError(
-            f'MountVolume.SetUp failed for volume "{volume["name"]}" : {kinds} is not offered by the local node; '
-            "use emptyDir, configMap, secret, downwardAPI or projected"
+            f'MountVolume.SetUp failed for volume "{volume["name"]}" : {kinds} is not offered by the '
+            "local node; use emptyDir, configMap, secret, downwardAPI or projected"
         )
     result: dict[str, tuple[bytes, int]] = {}
     mode = volume["projected"].get("defaultMode", 0o644)
@@ -114,7 +114,9 @@ def _downward(item: Object, pod: Object, allocatable: Mapping[str, str]) -> str:
 
 
 def _publish(target: Path, contents: Mapping[str, tuple[bytes, int]]) -> None:
-    """Replace all files at once, as the kubelet's atomic writer does: names link to `..data`, and that is swapped."""
+    """Replace all files at once, as the kubelet's atomic writer does: names link to `..data`, and that is
+    swapped.
+    """
     current = target / "..data"
     if current.exists() and _read(current) == {path: data for path, (data, _) in contents.items()}:
         return

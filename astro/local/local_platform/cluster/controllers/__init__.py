@@ -1,1 +1,3 @@
-"""The controllers of the cluster double: clients of its API, level-triggered, each safe to kill at any moment."""
+"""The controllers of the cluster double: clients of its API, level-triggered, each safe to kill at any
+moment.
+"""

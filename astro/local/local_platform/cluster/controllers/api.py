@@ -167,7 +167,8 @@ class ApiClient:
     async def text(self, path: str, query: dict[str, str] | None = None) -> str:
         """The body of a GET that is no JSON, such as a log."""
         try:
-            async with self._session.get(self.server + path, params=query, timeout=REQUEST_TIMEOUT) as response:
+            url = self.server + path
+            async with self._session.get(url, params=query, timeout=REQUEST_TIMEOUT) as response:
                 body = await response.text()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ApiUnavailableError(f"GET {self.server}{path}: {error or type(error).__name__}") from error

@@ -94,7 +94,9 @@ class Controller(ABC):
         """One level-triggered look; raising an API error means: again later."""
 
     def watch(self, resource: Resource, to_keys: Callable[[Object], list[Key]] | None = None) -> Informer:
-        """Queue the keys that `to_keys` finds (by default the object's own) whenever such an object changes."""
+        """Queue the keys that `to_keys` finds (by default the object's own) whenever such an object
+        changes.
+        """
         informer = self.context.informer(resource)
         find = to_keys or (lambda item: [key_of(item)])
         informer.listen(lambda _kind, item: self._add_all(find(item)))

@@ -1,4 +1,6 @@
-"""Deployments: rolling updates and recreation over ReplicaSets, with revisions, pause and a progress deadline."""
+"""Deployments: rolling updates and recreation over ReplicaSets, with revisions, pause and a progress
+deadline.
+"""
 
 from __future__ import annotations
 
@@ -221,13 +223,7 @@ class DeploymentController(Controller):
         filled = [one for one in sets if one["spec"].get("replicas", 0) > 0]
         if len(filled) <= 1:
             target = filled[0] if filled else new or max(sets, key=revision_of, default=None)
-            if (
-                target is not None
-                and (filled or new is not None)
-                and target["spec"].get("replicas", 0) != replicas
-            ):
-                await self._resize(deployment, target, replicas)
-            elif target is not None and filled:
+            if target is not None and (filled or new is not None):
                 await self._resize(deployment, target, replicas)
             return
         before = {

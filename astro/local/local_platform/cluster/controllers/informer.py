@@ -1,4 +1,6 @@
-"""Follows one kind of object: a list, then a watch, then from where it broke off; a cache anybody may read."""
+"""Follows one kind of object: a list, then a watch, then from where it broke off; a cache anybody may
+read.
+"""
 
 from __future__ import annotations
 

@@ -71,7 +71,9 @@ class JobController(Controller):
         ]
 
     async def _advance(self, job: Object, pods: list[Object]) -> None:
-        """One step: count what has ended, decide, start or end pods, and write the status before and after."""
+        """One step: count what has ended, decide, start or end pods, and write the status before and
+        after.
+        """
         now = now_text()
         status: Object = dict(job.get("status") or {})
         spec = job["spec"]
@@ -176,7 +178,9 @@ class JobController(Controller):
             self.recorder.record(job, "Normal", "SuccessfulDelete", f"Deleted pod: {name_of(pod)}")
 
     async def _settle(self, job: Object, pods: list[Object], uncounted: dict[str, list[str]]) -> Object:
-        """Let the counted pods go and move them into the counts; a pod is never counted twice nor forgotten."""
+        """Let the counted pods go and move them into the counts; a pod is never counted twice nor
+        forgotten.
+        """
         ended = {uid for uids in uncounted.values() for uid in uids}
         await self._release([pod for pod in pods if pod["metadata"]["uid"] in ended])
         status = dict(job["status"])

@@ -16,7 +16,9 @@ RETRY = 0.5
 
 
 class NamespaceController(Controller):
-    """Waits a moment before it deletes, as the real one does (5 s there), so that writers see the namespace end."""
+    """Waits a moment before it deletes, as the real one does (5 s there), so that writers see the
+    namespace end.
+    """
 
     component = "namespace-controller"
 

@@ -65,7 +65,9 @@ def pod_from_template(template: Object, owner: Object, reference: Object) -> Obj
 
 
 def deletion_rank(pod: Object, now: float) -> tuple[int, int, int, float, int, float]:
-    """Sort key: who goes first when a ReplicaSet shrinks (client-go's ActivePodsWithRanks, without the node ranks)."""
+    """Sort key: who goes first when a ReplicaSet shrinks (client-go's ActivePodsWithRanks, without the
+    node ranks).
+    """
     phases = {"Pending": 0, "Unknown": 1, "Running": 2}
     since = ready_since(pod)
     restarts = sum(

@@ -39,7 +39,9 @@ def object_reference(item: Object, field_path: str = "") -> Object:
 
 
 class EventRecorder:
-    """Events of one component, written in order by `run`; recording never waits and never fails the caller."""
+    """Events of one component, written in order by `run`; recording never waits and never fails the
+    caller.
+    """
 
     def __init__(self, client: ApiClient, component: str, host: str = "") -> None:
         self._client = client

@@ -1,6 +1,8 @@
-"""The arithmetic of a Deployment: how many replicas of each of its ReplicaSets, without looking at the cluster.
+"""The arithmetic of a Deployment: how many replicas of each of its ReplicaSets, without looking at the
+cluster.
 
-Follows the deployment controller of Kubernetes (pkg/controller/deployment/rolling.go, util/deployment_util.go).
+Follows the deployment controller of Kubernetes (pkg/controller/deployment/rolling.go,
+util/deployment_util.go).
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ class Bounds:
 
 
 def bounds(replicas: int, surge: int | str, unavailable: int | str) -> Bounds:
-    """Percentages as numbers: surge rounds up, unavailable down; both zero would stand still, so one may be missing."""
+    """Percentages as numbers: surge rounds up, unavailable down; both zero would stand still, so one may
+    be missing.
+    """
     upper = _scaled(surge, replicas, math.ceil)
     lower = _scaled(unavailable, replicas, math.floor)
     if upper == 0 and lower == 0:

@@ -26,7 +26,9 @@ KINDS: tuple[type[Controller], ...] = (
 
 
 async def run_controllers(client: ApiClient) -> None:
-    """Run until cancelled. They keep nothing that is not in the API: another process goes on where this one stops."""
+    """Run until cancelled. They keep nothing that is not in the API: another process goes on where this
+    one stops.
+    """
     context = Context(client.named("kube-controller-manager"))
     controllers = [kind(context) for kind in KINDS]
     async with asyncio.TaskGroup() as group:

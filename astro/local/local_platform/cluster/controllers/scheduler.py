@@ -21,7 +21,9 @@ from local_platform.cluster.controllers.resources import (
 
 
 class Scheduler(Controller):
-    """One node is enough here, so requests may exceed it: pods are processes, and a full machine is slow, not wrong."""
+    """One node is enough here, so requests may exceed it: pods are processes, and a full machine is slow,
+    not wrong.
+    """
 
     component = "default-scheduler"
 

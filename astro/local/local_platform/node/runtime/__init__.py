@@ -1,1 +1,3 @@
-"""What runs beside a container: the shim that starts it and the helper that enters it. Standard library only."""
+"""What runs beside a container: the shim that starts it and the helper that enters it. Standard library
+only.
+"""

@@ -1,8 +1,8 @@
 """Runs one more program in a running container: `python -m local_platform.node.runtime.enter REQUEST`.
 
-REQUEST is JSON: `shim` and `first` (pids), `argv`, `environment`, `directory`, and for a terminal `channel`, the
-descriptor of a socket over which the terminal's other end is sent back. Exit code and signals are those of the program;
-when it cannot be started, the reason stands on the descriptor `failure`.
+REQUEST is JSON: `shim` and `first` (pids), `argv`, `environment`, `directory`, and for a terminal `channel`,
+the descriptor of a socket over which the terminal's other end is sent back. Exit code and signals are those
+of the program; when it cannot be started, the reason stands on the descriptor `failure`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def enter(shim: int, first: int) -> None:
 
 def start(request: dict[str, Any], failure: int) -> NoReturn:
     try:
-        # The child of a process that joined a PID namespace has left its parent's; the kernel still tells it of the death.
+        # The child of a process that joined a PID namespace has left its parent's; the kernel still tells it
+        # of the death.
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         if "channel" in request:
             connect_terminal(request["channel"])

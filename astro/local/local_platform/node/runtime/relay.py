@@ -1,4 +1,6 @@
-"""The shim's loop: output into the log and to everybody attached, input to the container, the exit into a file."""
+"""The shim's loop: output into the log and to everybody attached, input to the container, the exit into a
+file.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A container's own view of the machine: its root file system, mounts, users and processes.
 
-The network is the host's: pods have addresses of their own in 127.64.0.0/10. This keeps services apart by file
-system and process tree; it is no security boundary.
+The network is the host's: pods have addresses of their own in 127.64.0.0/10. This keeps services apart by
+file system and process tree; it is no security boundary.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ def mount_root(spec: ContainerSpec) -> str:
     try:
         kernel.mount("overlay", str(root), "overlay", 0, options)
     except OSError:
-        # Kernels before 5.11 and some file systems refuse overlays in user namespaces: pay for a copy instead.
+        # Kernels before 5.11 and some file systems refuse overlays in user namespaces: pay for a copy
+        # instead.
         shutil.copytree(spec.lower, root, symlinks=True, dirs_exist_ok=True)
         kernel.mount(str(root), str(root), flags=kernel.MS_BIND | kernel.MS_REC)
     return str(root)

@@ -1,8 +1,11 @@
-"""Starts one container, keeps its log, and records how it ended: `python -m local_platform.node.runtime.shim SPEC`.
+"""Starts one container, keeps its log, and records how it ended.
 
-The node may die and come back: the shim is a session of its own, and everything it knows is in the container's
-folder (`state.json`, `log`, `exit.json`, `attach.sock`). When the shim itself is killed, the kernel kills the container.
-The first process prints one JSON line, `{"started": {...}}` or `{"failed": "why"}`, and leaves the shim behind.
+`python -m local_platform.node.runtime.shim SPEC`.
+
+The node may die and come back: the shim is a session of its own, and everything it knows is in the
+container's folder (`state.json`, `log`, `exit.json`, `attach.sock`). When the shim itself is killed, the
+kernel kills the container. The first process prints one JSON line, `{"started": {...}}` or `{"failed":
+"why"}`, and leaves the shim behind.
 """
 
 from __future__ import annotations
