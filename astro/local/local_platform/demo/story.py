@@ -143,14 +143,14 @@ class Demonstration:
     async def _finish(self, run: DagRun) -> DagRun:
         """Follow a run to its end; answer its approvals unless a person does."""
         shown: dict[str, str] = {}
-        voted: set[str] = set()
+        seats: dict[str, str] = {}
         deadline = monotonic() + RUN_LIMIT_S
         while not run.finished:
             if monotonic() > deadline:
                 raise PlatformError(
                     f"{run.dag_id} {run.run_id} did not end within {RUN_LIMIT_S:.0f} s: {shown}"
                 )
-            await self._vote(run, voted)
+            await self._vote(run, seats)
             await asyncio.sleep(1)
             states = await self.desk.task_states(run)
             self._show(run, shown, states)
@@ -169,20 +169,23 @@ class Demonstration:
                 self.told.tell(f"{_environment(run)}: {task} {'done' if state == 'success' else 'FAILED'}")
             shown[task] = state
 
-    async def _vote(self, run: DagRun, voted: set[str]) -> None:
+    async def _vote(self, run: DagRun, seats: dict[str, str]) -> None:
+        """Answer open seats. A seat that Airflow asks for again is answered by the person who had it."""
         for seat in await self.desk.open_seats(run):
             task = seat["task_instance"]["task_id"]
             role = task.rpartition("vote_")[2].rpartition("_")[0]
-            free = [user for user in SEATS[role] if user not in voted]
+            free = (user for user in SEATS[role] if user not in seats.values())
+            user = seats.get(task) or ("a person" if self.by_hand else next(free))
+            known = task in seats
             if self.by_hand:
-                if task not in voted:
-                    voted.add(task)
-                    self.told.tell(
-                        f"waiting for a person: {seat['subject']} as {role}, {self.desk.url}/required_actions"
-                    )
-            elif free and await self.desk.approve(free[0], seat):
-                voted.add(free[0])
-                self.told.tell(f"{_environment(run)}: {free[0]} approves as {role}")
+                words = f"waiting for a person: {seat['subject']} as {role}, {self.desk.url}/required_actions"
+            elif await self.desk.approve(user, seat):
+                words = f"{_environment(run)}: {user} approves as {role}"
+            else:
+                continue
+            seats[task] = user
+            if not known:
+                self.told.tell(words)
 
     def _require_success(self, run: DagRun) -> None:
         if run.state != "success":
