@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import typer
@@ -11,6 +12,9 @@ from platform_ops.core.errors import OpsError
 
 from . import auditing, catalog, looking, promoting, running
 from .output import ExitCode, complain, exit_code
+
+# Warnings of a library that tries again belong in the log of `ops controller`; here our error says it.
+logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
 
 
 class OpsGroup(TyperGroup):
