@@ -1,7 +1,7 @@
-"""One service in one environment of a running platform: releases for it, and what is seen of it from outside.
+"""One service in one environment of a running platform: releases for it, and how it looks from outside.
 
-The releases are real images of the stand-in, built and pushed by the product's own build command; what is wrong
-with one is an edit of its source. Approvals are votes in the ledger, as `record_approvals` writes them.
+The releases are real images of the stand-in, built and pushed by the product's own build command; what is
+wrong with one is an edit of its source. Approvals are votes in the ledger, as `record_approvals` writes them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import secrets
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -154,7 +154,7 @@ class Place:
         return await self.desk.controller.drive(rollout_id, goal=goal, holder="this-test", progress=progress)
 
     async def serving(self) -> tuple[Release, Colour]:
-        """The release that has all traffic, and its colour; a good one is brought there when nothing serves."""
+        """The release that has all traffic, and its colour; without any, a good one is brought there."""
         await self._end_what_runs()
         colour = (await self.desk.router.observe(self.target)).weights.majority
         if colour is not None:
@@ -273,6 +273,12 @@ def weights_of(route: Mapping[str, Any]) -> Weights:
 
 def shares(weights: list[Weights], colour: Colour) -> list[int]:
     return [one.of(colour) for one in weights]
+
+
+def page_ids(messages: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The key of each page that the chat shows."""
+    payloads = (one["body"].get("metadata", {}).get("event_payload", {}) for one in messages)
+    return [payload["page_id"] for payload in payloads if "page_id" in payload]
 
 
 def done(journal: tuple[Entry, ...], what: str) -> list[Entry]:

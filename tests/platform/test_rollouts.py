@@ -91,8 +91,8 @@ async def test_nobody_gets_traffic_for_a_digest_that_was_not_approved(place: Pla
     rollout_id = await place.open(await place.built(), approved=False)
     with place.watched() as seen:
         view = await place.drive(rollout_id, Phase.VERIFYING)
+        by_hand = Fence(rollout_id, view.rollout.token)
         with pytest.raises(NotApproved, match="no approval"):
-            by_hand = Fence(rollout_id, view.rollout.token)
             await place.desk.router.shift(place.target, Weights.towards(old_colour.other, 5), by_hand)
         view = await place.drive(rollout_id)
     assert view.phase is Phase.ROLLED_BACK

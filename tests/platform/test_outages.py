@@ -1,0 +1,199 @@
+"""Parts of the platform die in mid-rollout: the traffic stays where it is, and the work goes on by itself.
+
+An outage here is longer than the lease (10 s) and than the triggers' windows (10 s in the local catalog).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
+
+import pytest
+from local_platform.parts import PARTS
+from own_platform import WITHOUT_AIRFLOW, OwnPlatform
+from platform_ops.core.paging import Page
+from platform_ops.core.plan import Step
+from platform_ops.core.records import Entry
+from platform_ops.core.release import Weights
+from platform_ops.core.state import Phase
+from releasing import SERVICE, Place, done, page_ids, shares, until
+
+pytestmark = pytest.mark.platform
+
+OUTAGE = 15.0
+"""Seconds."""
+
+STEPS = tuple(Step(weight, timedelta(seconds=hold)) for weight, hold in ((5, 1), (25, 4), (50, 1), (100, 0)))
+CHANNEL = f"#{SERVICE}-alerts"
+
+
+async def test_without_prometheus_no_traffic_is_shifted_until_it_answers_again(
+    platform: OwnPlatform, place: Place
+) -> None:
+    await place.serving()
+    rollout_id = await place.open(await place.built(), steps=STEPS)
+    with place.watched() as seen:
+        driving = asyncio.create_task(place.drive(rollout_id))
+        await until("25 % of the traffic is shifted", lambda: _at_step(place, rollout_id, 1))
+        async with _down(platform, "prometheus"):
+            stayed = await _weights_during_outage(place)
+        view = await driving
+    assert view.phase is Phase.PROMOTED
+    assert shares(stayed, view.rollout.colour) == [25]
+    assert shares(seen, view.rollout.colour) == [0, 5, 25, 50, 100]
+    assert set(await place.colours()) == {f"{view.rollout.colour} 200"}
+
+
+async def test_without_ledger_and_chat_the_weights_stay_then_the_work_goes_on_and_the_page_arrives_once(
+    platform: OwnPlatform, place: Place
+) -> None:
+    await place.serving()
+    rollout_id = await place.open(await place.built(), steps=STEPS)
+    await place.desk.ledger.rollouts.raise_goal(rollout_id, Phase.PROMOTED)
+    page = _page(rollout_id)
+    with place.watched() as seen:
+        async with _standby(place):
+            await until("25 % of the traffic is shifted", lambda: _at_step(place, rollout_id, 1))
+            async with _down(platform, "inbox"):
+                assert await place.desk.ledger.outbox.enqueue(page)
+                async with _down(platform, "postgres"):
+                    stayed = await _weights_during_outage(place)
+                    answers = await place.colours()
+                await until("the new version is promoted", lambda: _promoted(place, rollout_id))
+            await until("the page is marked as sent", lambda: _sent(place, page.key))
+            await place.desk.pager.deliver(page.key)
+    colour = (await place.desk.ledger.rollouts.get(rollout_id)).colour
+    assert shares(stayed, colour) == [25]
+    assert {answer.partition(" ")[2] for answer in answers} == {"200"}
+    assert shares(seen, colour) == [0, 5, 25, 50, 100]
+    shifted = _shifts(await place.journal(rollout_id))
+    assert len(shifted) == len(set(shifted)) == 4
+    assert page_ids(platform.pages(CHANNEL)).count(page.key) == 1
+
+
+async def test_a_platform_killed_as_a_whole_in_mid_rollout_ends_on_the_old_or_the_verified_new_version(
+    platform: OwnPlatform, place: Place
+) -> None:
+    """Everything but the standby's work is in the ledger and the cluster's store."""
+    old, old_colour = await place.serving()
+    new = await place.built()
+    rollout_id = await place.open(new, steps=STEPS)
+    await place.desk.ledger.rollouts.raise_goal(rollout_id, Phase.PROMOTED)
+    with _standby_process(platform):
+        await until("25 % of the traffic is shifted", lambda: _at_step(place, rollout_id, 1))
+        await asyncio.to_thread(_kill_everything, platform)
+        await asyncio.to_thread(platform.up, *WITHOUT_AIRFLOW, "controller")
+        await until("the rollout is over", lambda: _over(place, rollout_id))
+    rollout = await place.desk.ledger.rollouts.get(rollout_id)
+    serves = rollout.colour if rollout.phase.reached(Phase.PROMOTED) else old_colour
+    assert place.weights() == Weights.towards(serves, 100)
+    assert set(await place.colours()) == {f"{serves} 200"}
+    digest = place.deployments()[place.target.deployment(serves)]
+    assert digest == (new.digest if serves is rollout.colour else old.digest)
+    journal = await place.journal(rollout_id)
+    shifted = _shifts(journal)
+    assert len(shifted) == len(set(shifted)), "a shift was repeated"
+    tokens = [entry.token for entry in journal if entry.token]
+    assert tokens == sorted(tokens)
+    assert len(set(tokens)) == 2, "one holder before, one after"
+
+
+# -------------------------------------------------------------------- what a test does to the platform
+@asynccontextmanager
+async def _down(platform: OwnPlatform, part: str) -> AsyncIterator[None]:
+    await asyncio.to_thread(platform.kill, part)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(platform.up, part)
+
+
+@asynccontextmanager
+async def _standby(place: Place) -> AsyncIterator[None]:
+    """`ops controller` in this process; a page is overdue after 5 s instead of 60."""
+    stop = asyncio.Event()
+
+    async def deliver() -> None:
+        await place.desk.pager.deliver_unsent(timedelta(seconds=5))
+
+    running = asyncio.create_task(place.desk.controller.standby("standby", stop, deliver=deliver))
+    try:
+        yield
+    finally:
+        stop.set()
+        await running
+
+
+@contextmanager
+def _standby_process(platform: OwnPlatform) -> Iterator[None]:
+    """The platform's own `ops controller`, gone afterwards unless it ran before."""
+    ran_before = bool(platform.pids("controller"))
+    platform.up("controller")
+    try:
+        yield
+    finally:
+        if not ran_before and platform.pids("controller"):
+            platform.kill("controller")
+
+
+def _kill_everything(platform: OwnPlatform) -> None:
+    """SIGKILL to each part, without a pause between them."""
+    running = [part.name for part in PARTS if platform.pids(part.name)]
+    for name in running:
+        platform.send(name, signal.SIGKILL)
+    for name in running:
+        if platform.pids(name):
+            platform.kill(name)
+
+
+# -------------------------------------------------------------------- what is seen meanwhile
+async def _weights_during_outage(place: Place) -> list[Weights]:
+    """Distinct weights of the route over the length of an outage."""
+    seen: list[Weights] = []
+    end = asyncio.get_running_loop().time() + OUTAGE
+    while asyncio.get_running_loop().time() < end:
+        weights = await asyncio.to_thread(place.weights)
+        if weights not in seen:
+            seen.append(weights)
+        await asyncio.sleep(1)
+    return seen
+
+
+async def _at_step(place: Place, rollout_id: str, step: int) -> bool:
+    rollout = await place.desk.ledger.rollouts.get(rollout_id)
+    return rollout.step == step and rollout.since is not None
+
+
+async def _promoted(place: Place, rollout_id: str) -> bool:
+    return (await place.desk.ledger.rollouts.get(rollout_id)).phase.reached(Phase.PROMOTED)
+
+
+async def _over(place: Place, rollout_id: str) -> bool:
+    phase = (await place.desk.ledger.rollouts.get(rollout_id)).phase
+    assert phase is not Phase.NEEDS_ATTENTION
+    return phase is Phase.ROLLED_BACK or phase.reached(Phase.PROMOTED)
+
+
+async def _sent(place: Place, key: str) -> bool:
+    return (await place.desk.ledger.outbox.get(key)).sent_at is not None
+
+
+def _shifts(journal: tuple[Entry, ...]) -> list[str]:
+    return [entry.why for entry in done(journal, "Shift")]
+
+
+def _page(rollout_id: str) -> Page:
+    return Page(
+        key=f"outage-{rollout_id}",
+        service=SERVICE,
+        environment="production",
+        title="A page of this test",
+        happened="The chat was down when it was written.",
+        done="It was kept.",
+        todo="Nothing.",
+        log_url="http://airflow.example.com/log",
+        channel=CHANNEL,
+    )
