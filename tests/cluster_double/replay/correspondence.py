@@ -48,7 +48,7 @@ class Correspondence:
             self._versions[recorded] = actual
         elif key == "continue":
             self._continues[recorded] = actual
-        elif key == "uid" or key == "controller-uid" or key == "batch.kubernetes.io/controller-uid":
+        elif key == "clusterIP" or key == "uid" or key == "controller-uid" or key == "batch.kubernetes.io/controller-uid":
             self._words[recorded] = actual
         elif recorded in self.recorded_tokens and recorded not in self._words:
             if self.actual_tokens.get(actual) == self.recorded_tokens[recorded] and actual not in self._taken:
@@ -111,6 +111,9 @@ class Correspondence:
 
     def continue_token(self, recorded: str) -> str:
         return self._continues.get(recorded, recorded)
+
+    def remember_continue(self, recorded: str, actual: str) -> None:
+        self._continues[recorded] = actual
 
     def rewrite_body(self, body: Any) -> Any:
         """A request body with the double's uids, names and versions."""

@@ -30,9 +30,11 @@ class Double:
     node_token: str = field(default_factory=lambda: secrets.token_hex(16))
     _processes: list[asyncio.subprocess.Process] = field(default_factory=list)
     _has_node: bool = False
+    _options: tuple[str, ...] = ()
 
-    async def start_server(self, *options: str) -> None:
-        """Starts the API server on a free port and waits until it listens."""
+    async def start_server(self, *options: str, port: str = "0") -> None:
+        """Starts the API server, on a free port unless one is given, and waits until it listens."""
+        self._options = options
         self.folder.mkdir(parents=True, exist_ok=True)
         tokens = self.folder / "tokens.csv"
         tokens.write_text(f'{self.token},admin,admin,"system:masters"\n')
@@ -40,7 +42,7 @@ class Double:
         node_token.write_text(self.node_token)
         process = await self._start(
             "api-server",
-            ["-m", "local_platform.cluster", "--data", str(self.folder / "data"), "--port", "0"]
+            ["-m", "local_platform.cluster", "--data", str(self.folder / "data"), "--port", port]
             + ["--tokens", str(tokens), "--node-token-file", str(node_token), *options],
         )
         assert process.stdout is not None
@@ -54,17 +56,27 @@ class Double:
             pass
         raise RuntimeError(f"the API server did not start: see {self.folder / 'api-server.log'}")
 
+    async def restart_server(self) -> None:
+        """Kills the API server without warning and starts it again on the same port and data."""
+        server = self._processes.pop(0)
+        os.killpg(server.pid, signal.SIGKILL)
+        await server.wait()
+        components, self._processes = self._processes, []
+        await self.start_server(*self._options, port=self.url.rpartition(":")[2])
+        self._processes += components
+
     async def start_component(self, name: str, arguments: Sequence[str]) -> None:
         """Starts a client of the API (controllers, node)."""
         await self._start(name, arguments)
 
-    async def start_node(self, name: str) -> None:
-        """Starts a node with the controllers; its data folder is `folder/node`."""
+    async def start_node(self, name: str, registry: str) -> None:
+        """Starts a node with the controllers; it has pulled `localhost/app:1` from `registry` when it is ready."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         arguments = ["-m", "local_platform.node", "--kubeconfig", str(self.kubeconfig()), "--name", name]
         arguments += ["--data", str(self.folder / "node"), "--port", str(port)]
-        arguments += ["--token-file", str(self.folder / "node-token")]
+        arguments += ["--token-file", str(self.folder / "node-token"), "--label", "real=true"]
+        arguments += ["--registry-mirror", f"localhost={registry}", "--preload", "localhost/app:1"]
         self._has_node = True
         await self._start("node", arguments)
 

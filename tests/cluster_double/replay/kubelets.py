@@ -11,7 +11,8 @@ import hashlib
 import itertools
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,6 @@ from local_platform.images.layer import Tree, cached
 from local_platform.images.oci import Image, image
 from local_platform.images.recipe import Recipe
 from local_platform.images.registry import Repository, push
-from local_platform.node.images import ImageStore
-from local_platform.node.registry import RegistryClient
 from node_lab import _add_program, registry, shell_tree, stdlib_prefix
 
 FAKE_NODE = "fakenode"
@@ -91,14 +90,12 @@ def own_layer_cached(cache: Path, make: Any) -> Any:
     return cached(cache, f"recorded-app-{key}", make)
 
 
-async def preload(folder: Path, node_data: Path) -> None:
-    """Puts `localhost/app:1` into a node's image store: the recordings use it with pull policy Never."""
+@contextmanager
+def recorded_image(folder: Path) -> Iterator[str]:
+    """host:port of a registry that holds `app:1`, which the node knows as `localhost/app:1`."""
     with registry(folder) as address:
-        built = app_image(folder.parent / "image-cache")
-        push(built, Repository(address, "app", plain_http=True), "1")
-        async with aiohttp.ClientSession() as session:
-            client = RegistryClient(session, plain_http=frozenset({address}), mirrors={"localhost": address})
-            await ImageStore(node_data / "images", client).pull("localhost/app:1")
+        push(app_image(folder.parent / "image-cache"), Repository(address, "app", plain_http=True), "1")
+        yield address
 
 
 class ScriptedKubelet:
@@ -116,8 +113,12 @@ class ScriptedKubelet:
         async with aiohttp.ClientSession(headers=self._headers) as session:
             try:
                 while True:
-                    async with session.get(f"{self._base}/api/v1/pods") as response:
-                        pods = (await response.json()).get("items") or []
+                    try:
+                        async with session.get(f"{self._base}/api/v1/pods") as response:
+                            pods = (await response.json()).get("items") or []
+                    except aiohttp.ClientConnectionError:
+                        # The replay restarts the server on purpose; the next look finds it again.
+                        pods = []
                     for pod in pods:
                         self._look_at(session, pod)
                     await asyncio.sleep(0.05)
@@ -152,7 +153,9 @@ class ScriptedKubelet:
         if any(one["kind"] == "Job" for one in owners):
             await asyncio.sleep(FINISH_AFTER_SECONDS)
             ended = {"exitCode": 0, "reason": "Completed", "startedAt": created, "finishedAt": created}
-            await self._patch_status(session, pod, _status(pod, created, "Succeeded", "False", {"terminated": ended}))
+            await self._patch_status(
+                session, pod, _status(pod, created, "Succeeded", "False", {"terminated": ended})
+            )
 
     async def _let_go(self, session: aiohttp.ClientSession, pod: Mapping[str, Any]) -> None:
         await asyncio.sleep(READY_AFTER_SECONDS / 2)

@@ -51,6 +51,9 @@ class Exchange:
     def is_watch(self) -> bool:
         if self.method != "GET" or self.status != 200:
             return False
+        if not self.events and self.response is not None:
+            # `watch` on the path of one object is not a watch: the server answers the object.
+            return False
         return self.parameters.get("watch", "").lower() in ("1", "true") or "/watch/" in self.path
 
     @property
@@ -175,5 +178,7 @@ def generated_tokens(value: Any) -> dict[str, str]:
         if isinstance(template_hash, str) and _HASH.fullmatch(template_hash):
             tokens[template_hash] = "<template hash>"
         if name and prefix and name.startswith(prefix) and len(name) - len(prefix) == 5:
+            if template_hash:
+                prefix = prefix.replace(template_hash, "<template hash>")
             tokens[name] = f"{prefix}<generated>"
     return tokens

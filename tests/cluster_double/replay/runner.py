@@ -20,13 +20,14 @@ import aiohttp
 from .comparison import Comparison
 from .correspondence import Correspondence
 from .recordings import Exchange, Scenario, decoded, wire_body
-from .scope import excluded
+from .scope import RAW_BODIES, UNRECORDED, excluded
 from .streams import Running, open_stream
 
 AWAIT_SECONDS = 2.5
 POLL_SECONDS = 0.05
 REQUEST_SECONDS = 15.0
 SLOW_AFTER = 3
+_NAMESPACE = re.compile(r"/namespaces/([^/]+)/")
 _OPENSHIFT = "openshift-service-ca.crt"
 _AS = re.compile(r"--as=(\S+)")
 # Resources that controllers or the node write: reading them is repeated until the recorded state is there.
@@ -64,7 +65,8 @@ class Replay:
         self._headers = {"Authorization": f"Bearer {token}"}
         self._session: aiohttp.ClientSession | None = None
         self._failed_waits = 0
-        self._etags: dict[str, str] = {}
+        self._validated: dict[str, dict[str, str]] = {}
+        self._known_namespaces: set[str] = set()
 
     async def __aenter__(self) -> Replay:
         self._session = aiohttp.ClientSession(auto_decompress=True)
@@ -78,6 +80,7 @@ class Replay:
         outcome = Outcome(scenario.name)
         running: list[Running] = []
         self._failed_waits = 0
+        await self._namespaces(scenario, outcome)
         for exchange in scenario.exchanges:
             if reason := excluded(exchange):
                 outcome.normalisations.add(reason)
@@ -92,10 +95,42 @@ class Replay:
             self._report(one.exchange, one.compare(self.correspondence, self.node_names), outcome)
         return outcome
 
+    async def before_restart(self, scenario: Scenario) -> None:
+        """Fetches the continue tokens that the scenario expects to be too old after the restart."""
+        for exchange in scenario.exchanges:
+            token = exchange.parameters.get("continue")
+            if token and exchange.status == 410 and self.correspondence.continue_token(token) == token:
+                answer = await self._send("GET", f"{self.base}{exchange.path}?limit=2", self._headers, None)
+                self.correspondence.remember_continue(token, answer.body["metadata"]["continue"])
+
+    async def _namespaces(self, scenario: Scenario, outcome: Outcome) -> None:
+        """Creates the namespaces that the recording used without a recorded request that made them."""
+        for exchange in scenario.exchanges:
+            made = exchange.method == "POST" and exchange.path == "/api/v1/namespaces"
+            if made and exchange.status in (201, 409):
+                return
+            found = _NAMESPACE.search(exchange.path)
+            if not found or exchange.status not in (200, 201) or found[1] in self._known_namespaces:
+                continue
+            if exchange.method == "GET":
+                continue
+            self._known_namespaces.add(found[1])
+            url = f"{self.base}/api/v1/namespaces"
+            if (await self._send("GET", f"{url}/{found[1]}", self._headers, None)).status != 404:
+                continue
+            outcome.normalisations.add("earlier state")
+            namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": found[1]}}
+            headers = {**self._headers, "Content-Type": "application/json", "User-Agent": "kubectl-create/1"}
+            await self._send("POST", url, headers, json.dumps(namespace).encode())
+            await self._create_openshift(found[1])
+
     async def _catch_up(self, running: list[Running], moment: int) -> None:
         for one in list(running):
             if not await one.seen_until(moment, AWAIT_SECONDS):
                 one.give_up()
+            if one.exchange.ended and one.exchange.end <= moment:
+                # The recorded client had left by then, and saw nothing more.
+                await one.finish(AWAIT_SECONDS)
 
     async def _exchange(
         self, scenario: Scenario, exchange: Exchange, running: list[Running], outcome: Outcome
@@ -104,11 +139,12 @@ class Replay:
         assert self._session is not None
         if exchange.is_watch or exchange.is_websocket or exchange.follows_log:
             running.append(await open_stream(self._session, exchange, url, headers))
+            await self._unrecorded_writes(exchange)
             return
         if exchange.method != "GET":
             await self._settle(scenario, exchange)
-        if "if-none-match" in exchange.headers:
-            headers["If-None-Match"] = await self._etag(exchange, url)
+        if "if-none-match" in exchange.headers or exchange.status == 304:
+            headers |= await self._validators(exchange, url)
         comparison = await self._answer_and_compare(exchange, url, headers, body)
         self._report(exchange, comparison, outcome)
 
@@ -135,22 +171,43 @@ class Replay:
             await self._play_openshift(exchange)
         return comparison
 
-    async def _etag(self, exchange: Exchange, url: str) -> str:
-        """The double's own ETag of what the recorded client had in its cache."""
-        if exchange.path not in self._etags:
+    async def _validators(self, exchange: Exchange, url: str) -> dict[str, str]:
+        """The double's own ETag or Last-Modified of what the recorded client had in its cache.
+
+        If-Modified-Since is not in the recordings; kubectl sends it for /openapi/v3.
+        """
+        if exchange.path not in self._validated:
             headers = {**self._headers, "Accept": exchange.headers.get("accept", "*/*")}
             answer = await self._send("GET", url, headers, None)
-            self._etags[exchange.path] = answer.headers.get("Etag", '"none"')
-        return self._etags[exchange.path]
+            found = {}
+            if "Etag" in answer.headers:
+                found["If-None-Match"] = answer.headers["Etag"]
+            elif "Last-Modified" in answer.headers:
+                found["If-Modified-Since"] = answer.headers["Last-Modified"]
+            self._validated[exchange.path] = found
+        return self._validated[exchange.path]
+
+    async def _unrecorded_writes(self, exchange: Exchange) -> None:
+        for write in UNRECORDED.get((exchange.scenario, exchange.seq), ()):
+            url = f"{self.base}{exchange.path}" + (f"/{write.name}" if write.name else "")
+            kind = "application/merge-patch+json" if write.method == "PATCH" else "application/json"
+            headers = {**self._headers, "Content-Type": kind}
+            body = None if write.body is None else json.dumps(write.body).encode()
+            await self._send(write.method, f"{url}?fieldManager={write.manager}", headers, body)
 
     async def _play_openshift(self, exchange: Exchange) -> None:
         """Does what OpenShift's service-ca controller did in the recording: a ConfigMap in every namespace."""
-        created = exchange.method == "POST" and exchange.path == "/api/v1/namespaces" and exchange.status == 201
+        created = (
+            exchange.method == "POST" and exchange.path == "/api/v1/namespaces" and exchange.status == 201
+        )
         removed = exchange.method == "DELETE" and exchange.path.endswith(_OPENSHIFT)
         if not (created or removed) or exchange.parameters.get("dryRun"):
             return
         body = decoded(exchange.response)
         namespace = body["metadata"]["name"] if created else exchange.path.split("/")[4]
+        await self._create_openshift(namespace)
+
+    async def _create_openshift(self, namespace: str) -> None:
         config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": _OPENSHIFT}, "data": {}}
         url = f"{self.base}/api/v1/namespaces/{namespace}/configmaps"
         headers = {**self._headers, "Content-Type": "application/json", "User-Agent": "service-ca/1"}
@@ -179,9 +236,7 @@ class Replay:
             await asyncio.sleep(POLL_SECONDS)
         self._failed_waits += 1
 
-    def _request(
-        self, scenario: Scenario, exchange: Exchange
-    ) -> tuple[str, dict[str, str], bytes | None]:
+    def _request(self, scenario: Scenario, exchange: Exchange) -> tuple[str, dict[str, str], bytes | None]:
         known = self.correspondence
         url = self.base + quote(known.rewrite(exchange.path), safe="/:")
         query = []
@@ -201,17 +256,20 @@ class Replay:
         body = exchange.body
         if not (isinstance(body, Mapping) and "$protobuf" in body):
             body = known.rewrite_body(body)
-        return url + ("?" + "&".join(query) if query else ""), headers, wire_body(body)
+        raw = RAW_BODIES.get((exchange.scenario, exchange.seq))
+        return url + ("?" + "&".join(query) if query else ""), headers, raw or wire_body(body)
 
-    async def _send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
-    ) -> Answer:
+    async def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
         assert self._session is not None
         from yarl import URL
 
         async with asyncio.timeout(REQUEST_SECONDS):
             async with self._session.request(
-                method, URL(url, encoded=True), headers=headers, data=body, skip_auto_headers=("Content-Type",)
+                method,
+                URL(url, encoded=True),
+                headers=headers,
+                data=body,
+                skip_auto_headers=("Content-Type",),
             ) as response:
                 raw = await response.read()
                 kind = response.headers.get("Content-Type", "")

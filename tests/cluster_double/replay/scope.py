@@ -2,15 +2,62 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 from .recordings import Exchange
 
 # Whole scenarios that the double does not set out to reproduce.
 OUT_OF_SCOPE: dict[str, str] = {}
 
+# Before these the recorded API server was started anew (its watch cache was empty, or etcd compacted): the
+# replay kills the double and starts it again.
+RESTART_BEFORE = frozenset({"watch-gone-410-etcd35", "list-expired-410-etcd35"})
+
 # Single exchanges of scenarios that are otherwise replayed, with the normalisation that covers them.
 _EXCLUDED: dict[tuple[str, int], str] = {
     # The recorded server held Pods in `default` that no recorded request had created.
     ("disc-raw-documents", 26): "earlier state",
+}
+
+
+@dataclass(frozen=True)
+class Write:
+    """A write that the recorded commands made past the recording proxy, seen only in a watch beside it."""
+
+    method: str
+    name: str
+    body: Any
+    manager: str
+
+
+# After the exchange (scenario, seq) was opened; the ConfigMaps are in the namespace of that exchange.
+_LABEL = {"metadata": {"labels": {"w": "1"}}}
+_BOOKMARK_WRITES = (
+    Write("PATCH", "p1", _LABEL, "kubectl-label"),
+    Write(
+        "POST", "", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "wnew"}}, "kubectl-create"
+    ),
+    Write("DELETE", "wnew", None, "kubectl"),
+)
+_SELECTOR_WRITES = (
+    Write("PATCH", "p2", {"metadata": {"labels": {"sel": "y"}}}, "kubectl-label"),
+    Write("PATCH", "p2", {"metadata": {"annotations": {"n": "1"}}}, "kubectl-annotate"),
+    Write("PATCH", "p2", {"metadata": {"labels": {"sel": None}}}, "kubectl-label"),
+)
+UNRECORDED: dict[tuple[str, int], tuple[Write, ...]] = {
+    ("watch-bookmarks", 2): _BOOKMARK_WRITES,
+    ("watch-bookmarks-etcd35", 2): _BOOKMARK_WRITES,
+    ("watch-selector-leave", 1): _SELECTOR_WRITES,
+    ("watch-selector-leave-etcd35", 1): _SELECTOR_WRITES,
+}
+
+# Bodies whose repeated keys were lost when the recording was parsed.
+RAW_BODIES: dict[tuple[str, int], bytes] = {
+    (
+        "basic-raw-errors",
+        22,
+    ): b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"dup","name":"dup"},"dat":{}}',
 }
 
 

@@ -19,6 +19,8 @@ NORMALISATIONS: dict[str, str] = {
     "generated name": "names with a random tail, the hash of a pod template, names of token volumes; "
     "lists of objects with such names are compared without their order",
     "address": "cluster IPs, pod IPs, node ports and the node's name and addresses",
+    "container runtime": "ids of containers and images carry the runtime's own scheme and digests",
+    "order": "conditions are a list keyed by type: compared without their order",
     "continue token": "continue tokens are opaque; requests carry the double's own",
     "masked": "values that the recording masks: tokens, certificates, machine ids, paths",
     "OpenShift": "what the recorded binaries add as OpenShift's fork: the ConfigMap openshift-service-ca.crt "
@@ -36,6 +38,8 @@ NORMALISATIONS: dict[str, str] = {
     "Go struct": "a 422 that prints internal Go structs or a diff of them is compared without that print",
     "coalesced events": "a watch may merge or split updates of one object between two states: compared are "
     "the types in order without repeats, and the last object",
+    "passing state": "an object read while controllers or the node still worked on it, or before they did: its "
+    "status and what goes with it is compared at the end of their work, not at that moment",
     "frames": "how a stream is cut into frames or chunks",
     "etcd 3.4": "the first control plane had etcd 3.4, which refuses streaming lists (ERROR 500) and lets a "
     "watch without version fail (ERROR 504); the double answers as with etcd 3.5",
@@ -50,20 +54,28 @@ _EVENT_NAME = re.compile(r"\.[0-9a-f]{14,16}\b")
 _TOKEN_VOLUME = re.compile(r"kube-api-access-[a-z0-9]{5}")
 _ADDRESS = re.compile(
     r"\b(?:10\.9[679]\.\d+\.\d+|10\.7[0-9]\.\d+\.\d+|10\.8\d\.\d+\.\d+|127\.(?:6[4-9]|[7-9]\d|1[0-2]\d)\.\d+\.\d+"
-    r"|10\.42\.\d+\.\d+|10\.43\.\d+\.\d+|172\.(?:1[6-9]|2\d|3[01])\.\d+\.\d+|192\.168\.\d+\.\d+)\b"
+    r"|127\.0\.0\.1|10\.42\.\d+\.\d+|10\.43\.\d+\.\d+|172\.(?:1[6-9]|2\d|3[01])\.\d+\.\d+|192\.168\.\d+\.\d+)\b"
 )
 # What a controller makes of a workload's name: the hash of the template, and a pod's own tail.
-_HASHED = re.compile(
-    r"-[bcdfghjklmnpqrstvwxz2456789]{8,10}(-[bcdfghjklmnpqrstvwxz2456789]{5})?(?![a-z0-9-])"
-)
+_HASHED = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{8,10}(-[bcdfghjklmnpqrstvwxz2456789]{5})?(?![a-z0-9-])")
+_RUNTIME = re.compile(r"(\b(?:containerd|process)://\S+?)(?=[\"\s,]|$)|\b(?:\S+@)?sha256:[0-9a-f]{64}")
 _AGE = re.compile(r"(?:\d+[smhdy])+|<unknown>|<invalid>")
 _AGE_COLUMNS = ("age", "last seen", "first seen", "duration", "last schedule")
-_VERSIONS_IN_TEXT = re.compile(r"(Too large resource version: \d+, current: )\d+|(too old resource version: )\d+ \(\d+\)")
+_VERSIONS_IN_TEXT = re.compile(
+    r"(Too large resource version: \d+, current: )\d+|(too old resource version: )\d+ \(\d+\)"
+)
 _GO_PRINT = re.compile(r"(Invalid value: )\{.*\}(: field is immutable)|\n@@.*", re.S)
 _CONTINUE_KEYS = ("continue",)
 _NODES = re.compile(r"\b(?:node[12]|fakenode)\b")
 _COMPONENTS = frozenset(
-    {"kube-controller-manager", "kube-scheduler", "kubelet", "cluster-double", "kube-apiserver", "local-platform"}
+    {
+        "kube-controller-manager",
+        "kube-scheduler",
+        "kubelet",
+        "cluster-double",
+        "kube-apiserver",
+        "local-platform",
+    }
 )
 
 
@@ -102,6 +114,8 @@ class Scrubber:
     def _object(self, value: Mapping[str, Any]) -> dict[str, Any]:
         if value.get("kind") == "Table":
             return self._table(value)
+        if _is_openshift(value):
+            return {"<OpenShift>": self._note("OpenShift", "")}
         if value.get("kind") == "Node" and "metadata" in value:
             value = self._node(value)
         result = {}
@@ -116,9 +130,7 @@ class Scrubber:
                 result[key] = self._note("continue token", "<continue>")
             elif key.startswith("service.beta.openshift.io"):
                 self.used.add("OpenShift")
-            elif isinstance(item, str) and "<masked" in item:
-                result[key] = self._note("masked", "<masked>")
-            elif key in ("ca.crt", "token") and isinstance(item, str):
+            elif (isinstance(item, str) and "<masked" in item) or (key in ("ca.crt", "token") and isinstance(item, str)):
                 result[key] = self._note("masked", "<masked>")
             else:
                 result[self._text(key, "") if "-" in key else key] = self.scrubbed(item, key)
@@ -127,9 +139,17 @@ class Scrubber:
     def _node(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
         """A Node without what its machine decides."""
         self.used.add("machine")
-        metadata = {k: v for k, v in node["metadata"].items() if k not in ("annotations", "labels", "managedFields")}
+        metadata = {
+            k: v for k, v in node["metadata"].items() if k not in ("annotations", "labels", "managedFields")
+        }
         conditions = [one["type"] for one in (node.get("status") or {}).get("conditions") or ()]
-        return {**node, "kind": "a node", "metadata": metadata, "spec": {}, "status": {"conditions": conditions}}
+        return {
+            **node,
+            "kind": "a node",
+            "metadata": metadata,
+            "spec": {},
+            "status": {"conditions": conditions},
+        }
 
     def _managers(self, entries: list[Any]) -> Any:
         mine = [one for one in entries if one.get("manager") not in _COMPONENTS]
@@ -145,7 +165,11 @@ class Scrubber:
         before = set(self.used)
         self.used.discard("generated name")
         result = [self.scrubbed(item, key) for item in kept]
-        if "generated name" in self.used or key in ("endpoints", "items", "addresses"):
+        if key == "conditions" and all(isinstance(one, Mapping) and "type" in one for one in result):
+            if [one["type"] for one in result] != sorted(one["type"] for one in result):
+                self.used.add("order")
+            result.sort(key=lambda one: str(one["type"]))
+        elif "generated name" in self.used or key in ("endpoints", "items", "addresses"):
             result.sort(key=lambda one: json.dumps(one, sort_keys=True))
         self.used |= before
         return result
@@ -159,7 +183,9 @@ class Scrubber:
         result = {**self._object({**plain, "kind": "table"}), "kind": "Table"}
         shown = []
         for row in rows:
-            cells = [self._cell(cell, names[n] if n < len(names) else "") for n, cell in enumerate(row["cells"])]
+            cells = [
+                self._cell(cell, names[n] if n < len(names) else "") for n, cell in enumerate(row["cells"])
+            ]
             shown.append({**self._object({k: v for k, v in row.items() if k != "cells"}), "cells": cells})
         if "generated name" in self.used:
             shown.sort(key=lambda one: json.dumps(one, sort_keys=True))
@@ -176,17 +202,22 @@ class Scrubber:
     def _text(self, text: str, key: str) -> str:
         if "<masked" in text or "<path>" in text:
             return str(self._note("masked", "<masked>"))
-        text = self._replaced(_VERSIONS_IN_TEXT, text, "resource version", lambda m: f"{m[1] or m[2]}<version>")
-        text = self._replaced(_GO_PRINT, text, "Go struct", lambda m: f"{m[1] or ''}<struct>{m[2] or ''}" if m[1] else "")
+        text = self._replaced(
+            _VERSIONS_IN_TEXT, text, "resource version", lambda m: f"{m[1] or m[2]}<version>"
+        )
+        text = self._replaced(
+            _GO_PRINT, text, "Go struct", lambda m: f"{m[1] or ''}<struct>{m[2] or ''}" if m[1] else ""
+        )
         text = self._replaced(_UUID, text, "uid", lambda m: m[0] if m[0] == _ZERO_UUID else "<uid>")
         text = self._replaced(_TIME, text, "time", lambda _: "<time>")
         text = self._replaced(_TOKEN_VOLUME, text, "generated name", lambda _: "kube-api-access-<generated>")
         text = self._replaced(_EVENT_NAME, text, "generated name", lambda _: ".<generated>")
+        text = self._replaced(
+            _HASHED, text, "generated name", lambda m: "-<template hash>" + ("-<generated>" if m[1] else "")
+        )
         if self._token_pattern:
             text = self._replaced(self._token_pattern, text, "generated name", lambda m: self.tokens[m[0]])
-        text = self._replaced(
-            _HASHED, text, "generated name", lambda m: "-<template hash>" + ("<generated>" if m[1] else "")
-        )
+        text = self._replaced(_RUNTIME, text, "container runtime", lambda m: "<container>" if m[1] else "<image>")
         text = self._replaced(_ADDRESS, text, "address", lambda _: "<address>")
         text = self._replaced(_NODES, text, "address", lambda _: "<node>")
         if self._node_pattern:
@@ -212,10 +243,17 @@ def _is_openshift(item: Any) -> bool:
     )
 
 
+# Go embeds these; protobuf shows them as fields of their own, JSON does not.
+_INLINED = ("handler", "volumeSource", "localObjectReference", "ephemeralContainerCommon", "secretReference")
+
+
 def without_protobuf_zeros(value: Any) -> Any:
     """Drops what only protobuf shows: numbers that are 0, empty maps and lists."""
     if isinstance(value, Mapping):
         plain = {key: without_protobuf_zeros(item) for key, item in value.items()}
+        for inlined in _INLINED:
+            if isinstance(plain.get(inlined), Mapping):
+                plain |= plain.pop(inlined)
         return {key: item for key, item in plain.items() if item not in (0, "", None, {}, [])}
     if isinstance(value, list):
         return [without_protobuf_zeros(item) for item in value]

@@ -128,6 +128,10 @@ def track(
     the real server. `now` is RFC 3339. The entry's time moves only when the manager gained fields.
     """
     managers = _starting_point(old, new)
+    if old is not None and not managers:
+        # An object that nobody owned when it was created stays untracked until somebody applies it
+        # (managedfields `skipnonapplied.go`).
+        return []
     api_version = str(new.get("apiVersion", ""))
     before = without_managed_fields(old) if old else _empty_like(new)
     changes = compare(before, without_managed_fields(new), schema)
