@@ -9,6 +9,7 @@ from pathlib import Path
 from platform_ops import wiring
 from platform_ops.core.errors import GateClosed, NotFound
 from platform_ops.core.release import Release, release_name
+from platform_ops.core.rollout import Phase
 
 from . import way
 from .step import AUTOMATIC, Run
@@ -116,6 +117,13 @@ async def check_image(desk: wiring.Desk, run: Run) -> None:
 
 
 async def record(desk: wiring.Desk, run: Run) -> None:
-    """Write the outcome: from now on the next environment may take this release."""
+    """Write the outcome: from now on the next environment may take this release.
+
+    The ledger says whether it got here: the tasks before may have been marked as successful by hand.
+    """
     promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
+    view = await desk.controller.find_of_run(run.dag_id, run.run_id)
+    if view is None or not view.reached(Phase.PROMOTED):
+        stands = f"it stands in {view.phase}" if view else "there is none"
+        raise GateClosed(f"The rollout of this run did not get to {Phase.PROMOTED}: {stands}.")
     await desk.ledger.promotions.finish(promotion.id, "promoted")
