@@ -6,7 +6,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from own_airflow import OwnAirflow, Voters, dag_bag, database_and_api, own_airflow
+from local_platform.sources import ServiceRepository
+from own_airflow import (
+    EVERYBODY,
+    OwnAirflow,
+    Voters,
+    Way,
+    dag_bag,
+    database_and_api,
+    own_airflow,
+    when_a_rollout_begins,
+)
 from own_platform import OwnPlatform
 
 
@@ -34,9 +44,28 @@ def dags(airflow_settings: OwnAirflow) -> dict[str, Any]:
     return dict(bag.dags)
 
 
-@pytest.fixture
-def voters(airflow: OwnAirflow) -> Iterator[Voters]:
-    """Everybody approves what they are asked."""
-    people = {"qa": ("qa",), "senior_developer": ("senior1", "senior2"), "devops": ("devops",)}
-    with Voters(airflow, people).at_work() as voters:
-        yield voters
+@pytest.fixture(scope="package")
+def solver(platform: OwnPlatform, tmp_path_factory: pytest.TempPathFactory) -> ServiceRepository:
+    """A developer's clone of the stand-in's repository."""
+    return platform.repository("fm-llm-solver", tmp_path_factory.mktemp("clone") / "fm-llm-solver")
+
+
+@pytest.fixture(scope="package")
+def first(airflow: OwnAirflow, solver: ServiceRepository) -> Way:
+    """The first release of the stand-in goes from development to production; everybody approves."""
+    commit = solver.commit()
+    with Voters(airflow, EVERYBODY).at_work():
+        runs = {
+            environment: airflow.run(f"promote_fm-llm-solver_{environment}")
+            for environment in ("development", "staging", "production")
+        }
+    return Way(commit, runs)
+
+
+@pytest.fixture(scope="package")
+def second(airflow: OwnAirflow, solver: ServiceRepository, first: Way) -> Way:
+    """The second release comes as far as development. In mid-rollout somebody saves a typo in the catalog."""
+    commit = solver.commit()
+    with when_a_rollout_begins(airflow, "fm-llm-solver", "development", airflow.break_catalog):
+        run = airflow.run("promote_fm-llm-solver_development")
+    return Way(commit, {"development": run})

@@ -13,18 +13,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import psycopg
 import yaml
 from local_platform.layout import CHECKOUT
 from local_platform.services.airflow import airflow_settings, passwords
+from local_platform.sources import Commit
 from own_platform import OwnPlatform
 
 DATABASE = "airflow_dag_tests"
 DAGS = CHECKOUT / "dags"
 REQUESTER = "dag_test"
 """Whom `dag().test()` and `airflow dags test` name as the person that triggered the run."""
+EVERYBODY = {"qa": ("qa",), "senior_developer": ("senior1", "senior2"), "devops": ("devops",)}
+"""Who answers for a role, seat by seat."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,14 @@ class TestRun:
 
     def with_state(self, state: str) -> set[str]:
         return {task for task, its in self.tasks.items() if its == state}
+
+
+@dataclass(frozen=True)
+class Way:
+    """A release and its run in each environment that it was let into."""
+
+    commit: Commit
+    runs: Mapping[str, TestRun]
 
 
 @dataclass
@@ -83,22 +95,54 @@ class OwnAirflow:
         return {**airflow_settings(self.platform.supervisor.platform), **self.platform.settings, **own}
 
     def write_catalog(self, change: Callable[[dict[str, Any]], None] | None = None) -> None:
-        """The platform's catalog, in which the requester of test runs is a developer."""
+        """The platform's catalog with the requester of test runs in it, and waits that a test can afford.
+
+        Development checks what the stand-in's metrics say, too: so a release can be bad there already.
+        """
         entries = yaml.safe_load((CHECKOUT / "astro/local/services.yaml").read_text(encoding="utf-8"))
         entries["people"][REQUESTER] = {"roles": ["developer"]}
+        entries["profiles"]["local"] |= {"wait_timer": 0.0034, "bake": 0.01}
+        solver = entries["services"]["fm-llm-solver"]["environments"]
+        solver["development"]["checks"] = [{"path": "/health"}, {"path": "/api/metrics"}]
+        solver["production"]["strategy"] = {**solver["production"]["strategy"], "step_hold": "PT2S"}
         if change is not None:
             change(entries)
         self.catalog.write_text(yaml.safe_dump(entries, sort_keys=False), encoding="utf-8")
 
-    def dag_ids(self) -> list[str]:
-        return sorted(dag_bag().dags)
+    def break_catalog(self) -> None:
+        """A typo, as somebody saves it."""
+        text = self.catalog.read_text(encoding="utf-8")
+        self.catalog.write_text(text.replace("strategy:", "stratgy:", 1), encoding="utf-8")
 
-    def run(self, dag_id: str, **params: Any) -> TestRun:
-        """One run of a DAG, its tasks and triggers in this process; time-outs are the tests'."""
+    def run(self, dag_id: str, *, mark_success: str | None = None, **params: Any) -> TestRun:
+        """One run of a DAG, its tasks and triggers in this process; `mark_success` is a pattern of tasks
+        that somebody marks as successful instead of letting them run."""
         dag = dag_bag().dags[dag_id]
-        run = dag.test(run_conf=params or None)
+        run = dag.test(run_conf=params or None, mark_success_pattern=mark_success)
         tasks = {ti.task_id: str(ti.state or "none") for ti in _task_instances(dag_id, run.run_id)}
         return TestRun(dag_id, run.run_id, str(run.state), tasks)
+
+    def ops(self, *arguments: str) -> Any:
+        """What `ops … --json` answers with these settings."""
+        done = self.platform.run("ops", *arguments, "--json", settings=self.settings())
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def audit(self, run: TestRun) -> dict[str, Any]:
+        """What the ledger holds of a run's promotion."""
+        _, service, environment = run.dag_id.split("_", 2)
+        records = self.ops("audit", service, environment)
+        found: dict[str, Any] = next(one for one in records if one["promotion"]["run_id"] == run.run_id)
+        return found
+
+    def acts(self, run: TestRun) -> list[str]:
+        """What the controller did for a run, in order."""
+        return [entry["what"] for entry in self.audit(run)["journal"] if entry["kind"] == "done"]
+
+    def pages(self, run: TestRun) -> list[str]:
+        """The texts of the pages in the inbox that link to a log of this run."""
+        texts = [page["text"] for page in self.platform.pages()]
+        return [text for text in texts if run.run_id in unquote(text)]
 
     def task_log(self, run: TestRun, task_id: str) -> str:
         """What the task wrote, all tries one after the other."""
@@ -172,7 +216,7 @@ class Voters:
 
     airflow: OwnAirflow
     people: Mapping[str, tuple[str, ...]]
-    """Role to the users that answer for it, in turn."""
+    """Role to the users that answer for it, seat by seat; a seat without one stays open."""
     rejecting: frozenset[str] = frozenset()
     """Users that answer Reject."""
     answered: list[tuple[str, str, str]] = field(default_factory=list)
@@ -212,7 +256,10 @@ class Voters:
 
     def _answer(self, client: httpx.Client, task: Mapping[str, Any]) -> None:
         role, _, seat = task["task_id"].rpartition(".")[2].removeprefix("vote_").rpartition("_")
-        user = self.people[role][int(seat) - 1]
+        present = self.people.get(role, ())
+        if len(present) < int(seat):
+            return
+        user = present[int(seat) - 1]
         option = "Reject" if user in self.rejecting else "Approve"
         path = f"/api/v2/dags/{task['dag_id']}/dagRuns/{task['dag_run_id']}/taskInstances/{task['task_id']}"
         answer = client.patch(
@@ -255,3 +302,38 @@ def _await(ready: Callable[[], bool], what: str, seconds: float = 60) -> None:
     while not ready():
         assert time.monotonic() < until, f"{what} did not start"
         time.sleep(0.05)
+
+
+@contextmanager
+def when_a_rollout_begins(
+    airflow: OwnAirflow, service: str, environment: str, act: Callable[[], None]
+) -> Iterator[None]:
+    """Do something as soon as the ledger holds a rollout more than now; that it was done is asserted."""
+    count = "SELECT count(*) FROM ledger.rollouts WHERE service = %s AND environment = %s"
+    done, stop = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        with psycopg.connect(airflow.platform.dsn("ledger_owner", "ledger"), autocommit=True) as connection:
+
+            def rollouts() -> int:
+                row = connection.execute(count, (service, environment)).fetchone()
+                return int(row[0]) if row else 0
+
+            before = rollouts()
+            watching.set()
+            while not stop.wait(0.1):
+                if rollouts() > before:
+                    act()
+                    done.set()
+                    return
+
+    watching = threading.Event()
+    thread = threading.Thread(target=watch, name="when-a-rollout-begins", daemon=True)
+    thread.start()
+    assert watching.wait(30), "the ledger does not answer"
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(30)
+    assert done.is_set(), f"no rollout of {service} began in {environment}"

@@ -2,26 +2,144 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import json
 
+import httpx
 import pytest
-from own_airflow import OwnAirflow, Voters
+from local_platform.layout import CHECKOUT
+from local_platform.sources import SOURCES
+from own_airflow import EVERYBODY, OwnAirflow, Voters, Way, dag_bag
 from own_platform import OwnPlatform
 
 pytestmark = pytest.mark.platform
 
-SERVICE = "fm-llm-solver"
+SOLVER = "fm-llm-solver"
+NAMESPACES = {"development": "dev", "staging": "staging", "production": "prod"}
+HOSTS = {
+    "development": "dev.fm-llm-solver.com",
+    "staging": "staging.fm-llm-solver.com",
+    "production": "fm-llm-solver.com",
+}
 
 
-@pytest.fixture(scope="module")
-def pushed(platform: OwnPlatform, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The commit that a developer pushed to the branch of development."""
-    return platform.repository(SERVICE, tmp_path_factory.mktemp("clone") / SERVICE).commit().id
+def served(platform: OwnPlatform, environment: str) -> tuple[str, str]:
+    """Version and colour that a user gets."""
+    answer = httpx.get(
+        f"{platform.url('gateway')}/version", headers={"host": HOSTS[environment]}, trust_env=False
+    )
+    assert answer.status_code == 200, answer.text
+    return answer.json()["version"], answer.headers["x-platform-colour"]
 
 
-def test_a_release_goes_from_development_to_production(
-    airflow: OwnAirflow, platform: OwnPlatform, pushed: str, voters: Voters
+def deployed_digest(platform: OwnPlatform, environment: str, colour: str) -> str:
+    namespace = f"--namespace={SOLVER}-{NAMESPACES[environment]}"
+    deployment = json.loads(
+        platform.kubectl("get", "deployment", f"{SOLVER}-{colour}", namespace, "-o", "json")
+    )
+    return str(deployment["spec"]["template"]["spec"]["containers"][0]["image"]).partition("@")[2]
+
+
+@pytest.mark.parametrize("environment", NAMESPACES)
+def test_a_good_release_passes_every_step_and_pages_nobody(
+    airflow: OwnAirflow, first: Way, environment: str
 ) -> None:
-    for environment in ("development", "staging", "production"):
-        run = airflow.run(f"promote_{SERVICE}_{environment}")
-        assert run.state == "success", (run, airflow.task_log(run, next(iter(run.with_state("failed")), "")))
+    run = first.runs[environment]
+    assert (run.state, run.with_state("skipped")) == ("success", {"page", "watcher"})
+    assert run.with_state("success") == set(run.tasks) - {"page", "watcher"}
+    assert airflow.pages(run) == []
+
+
+def test_the_digest_that_development_built_runs_in_every_environment(
+    airflow: OwnAirflow, platform: OwnPlatform, first: Way
+) -> None:
+    promoted = {environment: airflow.audit(run)["promotion"] for environment, run in first.runs.items()}
+    assert {one["commit"] for one in promoted.values()} == {first.commit.id}
+    built = promoted["development"]["digest"]
+    assert {
+        deployed_digest(platform, environment, served(platform, environment)[1]) for environment in NAMESPACES
+    } == {built}
+
+
+def test_users_get_the_committed_version(platform: OwnPlatform, first: Way) -> None:
+    assert {served(platform, environment)[0] for environment in NAMESPACES} == {first.commit.version}
+
+
+def test_the_ledger_says_who_approved(airflow: OwnAirflow, first: Way) -> None:
+    voters = {
+        environment: sorted((vote["role"], vote["user"]) for vote in airflow.audit(run)["votes"])
+        for environment, run in first.runs.items()
+    }
+    assert voters == {
+        "development": [],
+        "staging": [("qa", "qa")],
+        "production": [
+            ("devops", "devops"),
+            ("senior_developer", "senior1"),
+            ("senior_developer", "senior2"),
+        ],
+    }
+
+
+def test_the_grant_is_bound_to_the_digest(airflow: OwnAirflow, first: Way) -> None:
+    for run in first.runs.values():
+        record = airflow.audit(run)
+        assert record["grant"]["digest"] == record["promotion"]["digest"]
+
+
+def test_scan_and_image_check_stand_in_the_ledger(airflow: OwnAirflow, first: Way) -> None:
+    gates = {gate["gate"]: gate for gate in airflow.audit(first.runs["production"])["gates"]}
+    assert {name: gate["outcome"] for name, gate in gates.items()} == {"source": "passed", "image": "passed"}
+    assert gates["source"]["subject"] == first.commit.id
+
+
+def test_a_typo_saved_in_mid_rollout_stops_nothing(airflow: OwnAirflow, second: Way) -> None:
+    try:
+        bag = dag_bag()
+        assert second.runs["development"].state == "success"
+        assert [path.rpartition("/")[2] for path in bag.import_errors] == ["catalog_check.py"]
+        assert "stratgy" in next(iter(bag.import_errors.values()))
+        assert "services.yaml:" in next(iter(bag.import_errors.values()))
+        assert "promote_fm-llm-solver_production" in bag.dags
+    finally:
+        airflow.write_catalog()
+
+
+def test_an_approval_marked_successful_in_the_ui_moves_no_traffic(
+    airflow: OwnAirflow, platform: OwnPlatform, first: Way, second: Way
+) -> None:
+    airflow.write_catalog()
+    run = airflow.run(f"promote_{SOLVER}_staging", mark_success=r"approve\..*")
+    assert run.red
+    assert {"approve.vote_qa_1", "approve.record_approvals"} <= run.with_state("success")
+    assert airflow.audit(run)["grant"] is None
+    assert served(platform, "staging")[0] == first.commit.version
+    assert len(airflow.pages(run)) == 1
+
+
+def test_a_rollback_takes_the_traffic_back_in_the_warm_window(
+    airflow: OwnAirflow, platform: OwnPlatform, first: Way, second: Way
+) -> None:
+    airflow.write_catalog()
+    with Voters(airflow, EVERYBODY).at_work():
+        promoted = airflow.run(f"promote_{SOLVER}_staging")
+    assert promoted.state == "success"
+    assert served(platform, "staging")[0] == second.commit.version
+    rolled_back = airflow.run(f"rollback_{SOLVER}_staging", reason="users complain")
+    assert rolled_back.state == "success"
+    assert served(platform, "staging")[0] == first.commit.version
+
+
+def test_our_own_analyzer_gets_into_development(
+    airflow: OwnAirflow, platform: OwnPlatform, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    repository = platform.repository("llm-service", tmp_path_factory.mktemp("clone") / "llm-service")
+    assert (CHECKOUT / SOURCES["llm-service"] / "pyproject.toml").is_file()
+    commit = repository.commit()
+    run = airflow.run("promote_llm-service_development")
+    assert run.state == "success"
+    assert airflow.audit(run)["promotion"]["commit"] == commit.id
+
+
+def test_the_catalog_check_passes(airflow: OwnAirflow) -> None:
+    airflow.write_catalog()
+    assert airflow.run("catalog_check").state == "success"
