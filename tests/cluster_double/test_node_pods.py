@@ -58,7 +58,7 @@ class TestWhatAContainerSees:
                 "environment",
                 "sh",
                 "-c",
-                "echo $GREETING; echo $NAME $POD_IP $LIMIT $(ARGUMENT)",
+                "echo $GREETING; echo $NAME $POD_IP $LIMIT; echo $(COLOUR)",
                 env=environment,
                 envFrom=[{"secretRef": {"name": "keys"}}],
                 resources={"limits": {"memory": "64Mi"}},
@@ -67,7 +67,8 @@ class TestWhatAContainerSees:
         item = await cluster.until(PODS, "environment", ENDED)
         lines = (await cluster.log("environment")).splitlines()
         assert lines[0] == "blue and hidden, not $(NOBODY) nor $(COLOUR)"
-        assert lines[1].split()[:3] == ["environment", item["status"]["podIP"], "64"]
+        assert lines[1].split() == ["environment", item["status"]["podIP"], "64"]
+        assert lines[2] == "blue"
         assert item["status"]["podIP"].startswith("127.")
 
     async def test_a_user_without_rights_on_a_read_only_root_writes_to_its_volumes_only(

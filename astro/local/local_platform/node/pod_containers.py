@@ -119,7 +119,7 @@ class PodContainers:
 
     async def _stop_container(self, name: str, grace: float) -> None:
         container, spec = self.by_name[name], self.specs[name]
-        hook = (spec.get("lifecycle") or {}).get("preStop")
+        hook: Object = (spec.get("lifecycle") or {}).get("preStop") or {}
         actions = Actions(self._node.session, self.pod_ip)
 
         async def before() -> None:

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Coroutine
 from datetime import datetime
+from typing import Any
 
 from local_platform.cluster.controllers.api import MERGE_PATCH, ApiError, ApiUnavailableError
 from local_platform.cluster.controllers.recorder import now_text
@@ -96,14 +98,14 @@ class PodWorker:
                 await asyncio.wait_for(self._wakeup.wait(), delay)
         await self._terminate()
 
-    async def _until_terminating(self, work: object) -> float | None:
+    async def _until_terminating(self, work: Coroutine[Any, Any, float | None]) -> float | None:
         """Do `work`, but leave it when the pod is to go: a slow pull must not hold a deletion up."""
-        task = asyncio.ensure_future(work)  # type: ignore[arg-type]
+        task = asyncio.ensure_future(work)
         stop = asyncio.ensure_future(self._terminating.wait())
         await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
         if task.done():
-            return task.result()  # type: ignore[no-any-return]
+            return task.result()
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
@@ -127,7 +129,8 @@ class PodWorker:
             await self._publish()
             self.parts.pod_ip = self._node.addresses.give(self.uid)
         if deadline := self._past_deadline():
-            return await self._end_for_deadline(deadline)
+            await self._end_for_deadline(deadline)
+            return None
         if not await self._volumes_ready():
             await self._publish()
             return RETRY

@@ -52,13 +52,18 @@ class ProcessId:
             if not self.alive():
                 return
             done: asyncio.Future[None] = loop.create_future()
-            loop.add_reader(descriptor, lambda: done.done() or done.set_result(None))
+            loop.add_reader(descriptor, _finish, done)
             try:
                 await done
             finally:
                 loop.remove_reader(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _finish(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)
 
 
 @dataclass(frozen=True)

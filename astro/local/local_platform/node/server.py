@@ -106,8 +106,8 @@ class NodeServer:
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})
         await response.prepare(request)
         try:
-            async for text in read_log(attempt, wanted, ended):
-                await response.write(text)
+            async for part in read_log(attempt, wanted, ended):
+                await response.write(part)
             await response.write_eof()
         except (ConnectionResetError, ConnectionError):
             pass  # a client that no longer wants the log is the usual end of --follow

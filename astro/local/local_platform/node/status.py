@@ -73,9 +73,9 @@ def pod_status(pod: Object, views: Mapping[str, ContainerView], facts: PodFacts)
         ]
     status["containerStatuses"] = [container_status(one, views[one["name"]], default) for one in mains]
     resources = _pod_resources(mains)
-    if resources:
-        status["allocatedResources"] = resources.get("requests", {})
-        status["resources"] = resources
+    if "requests" in resources:
+        status["allocatedResources"] = resources["requests"]
+    status["resources"] = resources
     return status
 
 

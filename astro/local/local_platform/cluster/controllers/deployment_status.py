@@ -82,7 +82,7 @@ def with_availability(status: Object, replicas: int, limits: Bounds, now: float)
 
 def is_complete(deployment: Object, status: Object) -> bool:
     replicas = deployment["spec"].get("replicas", 1)
-    return (
+    return bool(
         status.get("updatedReplicas", 0) == replicas
         and status.get("replicas", 0) == replicas
         and status.get("availableReplicas", 0) == replicas
@@ -96,7 +96,7 @@ def has_progressed(deployment: Object, status: Object) -> bool:
     updated, updated_before = status.get("updatedReplicas", 0), before.get("updatedReplicas", 0)
     old = status.get("replicas", 0) - updated
     old_before = before.get("replicas", 0) - updated_before
-    return (
+    return bool(
         updated > updated_before
         or old < old_before
         or status.get("readyReplicas", 0) > before.get("readyReplicas", 0)
@@ -112,7 +112,7 @@ def deadline_left(deployment: Object, status: Object, now: float) -> float | Non
         return None
     if condition["reason"] == "NewReplicaSetAvailable":
         return None
-    return parse_time(condition["lastUpdateTime"]) + deadline - now
+    return float(parse_time(condition["lastUpdateTime"]) + deadline - now)
 
 
 def with_progress(deployment: Object, status: Object, new: Object | None, now: float) -> Object:
