@@ -286,7 +286,10 @@ async def test_a_custom_kind_is_served_from_its_definition(api: Api) -> None:
     spec = {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [version]}
     definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     await api.create(definitions, {"metadata": {"name": "widgets.example.com"}, "spec": spec})
-    stored = (await api.get(f"{definitions}/widgets.example.com")).json
+    seen = await api.get(
+        f"{definitions}?watch=1&timeoutSeconds=1&fieldSelector=metadata.name=widgets.example.com"
+    )
+    stored = seen.events[-1]["object"]
     assert {one["type"]: one["status"] for one in stored["status"]["conditions"]} == {
         "NamesAccepted": "True",
         "Established": "True",

@@ -8,7 +8,7 @@ from typing import Any
 
 from .errors import forbidden, not_found, object_details, qualified
 from .networks import ServiceAddresses
-from .resources import Resource
+from .resources import Resource, storage_version
 from .store import Store
 from .validation import Cause
 
@@ -76,6 +76,12 @@ class Admission:
                 self._pod(document)
             case "Job" if old is None:
                 self._job(document)
+            case "CustomResourceDefinition" if old is None:
+                document["status"] = {
+                    "conditions": None,
+                    "acceptedNames": {"plural": "", "kind": ""},
+                    "storedVersions": [storage_version(document)],
+                }
             case "Secret":
                 self._secret(document)
         return document

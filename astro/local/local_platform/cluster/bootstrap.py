@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from . import definitions
 from .crds import GATEWAY_API_CRDS
 from .incoming import Options
-from .schema import Schema
 from .state import ClusterState
 
 JSON = dict[str, Any]
@@ -20,7 +20,6 @@ ROOT_CA_DESCRIPTION = (
     "as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across "
     "distributions of Kubernetes clusters."
 )
-_CRD_BUCKET = "apiextensions.k8s.io/customresourcedefinitions"
 
 
 def prepare(state: ClusterState) -> None:
@@ -43,9 +42,8 @@ def prepare(state: ClusterState) -> None:
     if state.settings.install_gateway_api:
         for definition in GATEWAY_API_CRDS:
             _install_once(state, definition, options)
-    for stored in state.store.bucket(_CRD_BUCKET).ordered(None):
-        state.resources.install(stored.document)
-        Schema.add_custom(stored.document)
+    for stored in list(state.store.bucket(definitions.BUCKET).ordered(None)):
+        definitions.establish(state, stored.name)
 
 
 def complete_namespace(state: ClusterState, namespace: str) -> None:
@@ -66,51 +64,9 @@ def restore_namespace(state: ClusterState, namespace: str) -> None:
         complete_namespace(state, namespace)
 
 
-def establish(state: ClusterState, name: str) -> None:
-    """Accept a stored CustomResourceDefinition: write its conditions and serve its kinds."""
-    stored = state.store.get(_CRD_BUCKET, "", name)
-    if stored is None:
-        return
-    document = stored.copy()
-    spec = document["spec"]
-    status = document.setdefault("status", {})
-    conditions = {one["type"]: one for one in status.get("conditions") or []}
-    time = Options(manager="", now=state.now()).time
-    for kind, reason, message in (
-        ("NamesAccepted", "NoConflicts", "no conflicts found"),
-        ("Established", "InitialNamesAccepted", "the initial names have been accepted"),
-    ):
-        if conditions.get(kind, {}).get("status") != "True":
-            conditions[kind] = {
-                "type": kind,
-                "status": "True",
-                "lastTransitionTime": time,
-                "reason": reason,
-                "message": message,
-            }
-    status["conditions"] = list(conditions.values())
-    status["acceptedNames"] = spec["names"]
-    kept = next((one["name"] for one in spec["versions"] if one.get("storage")), spec["versions"][0]["name"])
-    status.setdefault("storedVersions", [kept])
-    if document != stored.document:
-        stored = state.store.put(_CRD_BUCKET, document)
-    state.resources.install(stored.document)
-    Schema.remove_custom(stored.document)
-    Schema.add_custom(stored.document)
-
-
-def withdraw(state: ClusterState, definition: JSON) -> None:
-    """Stop serving the kinds of a deleted definition; its objects go with it."""
-    state.resources.remove(definition)
-    Schema.remove_custom(definition)
-    bucket = f"{definition['spec']['group']}/{definition['spec']['names']['plural']}"
-    for stored in list(state.store.bucket(bucket).ordered(None)):
-        state.store.delete(bucket, stored.namespace, stored.name)
-
-
 def _install_once(state: ClusterState, definition: JSON, options: Options) -> None:
     name = definition["metadata"]["name"]
-    if state.store.get(_CRD_BUCKET, "", name) is None:
+    if state.store.get(definitions.BUCKET, "", name) is None:
         _ensure(
             state,
             "apiextensions.k8s.io",
@@ -120,7 +76,7 @@ def _install_once(state: ClusterState, definition: JSON, options: Options) -> No
             copy.deepcopy(definition),
             options,
         )
-        establish(state, name)
+        definitions.establish(state, name)
 
 
 def _ensure(

@@ -33,6 +33,10 @@ _RETURN_OBJECT = frozenset(
         "ServiceAccount",
     }
 )
+JOB_WARNING = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove "
+    "them or set propagationPolicy=Orphan to suppress this warning"
+)
 # Kinds that leave their dependents behind when the request does not say otherwise.
 _ORPHAN_BY_DEFAULT = frozenset({("batch", "Job"), ("", "ReplicationController")})
 
@@ -91,6 +95,8 @@ def delete(
         if wanted.dry_run:
             return dry(document), resource.kind in _RETURN_OBJECT
         if resource.kind == "Pod":
+            if not deleting:
+                metadata["generation"] = metadata.get("generation", 0) + 1
             _mark(metadata, 0, options)
         gone = registry.store.delete(resource.bucket, namespace, name, document)
         return gone, resource.kind in _RETURN_OBJECT

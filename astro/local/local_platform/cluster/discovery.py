@@ -84,9 +84,11 @@ def not_modified(headers: Mapping[str, str]) -> web.Response:
 
 
 def _aggregated_entry(resource: Resource) -> JSON:
+    # custom kinds name their group and version here, built-in ones leave them out
+    group, version = (resource.group, resource.version) if resource.custom else ("", "")
     entry: JSON = {
         "resource": resource.plural,
-        "responseKind": {"group": "", "version": "", "kind": resource.kind},
+        "responseKind": {"group": group, "version": version, "kind": resource.kind},
         "scope": "Namespaced" if resource.namespaced else "Cluster",
         "singularResource": resource.singular,
         "verbs": list(resource.verbs),
@@ -99,7 +101,11 @@ def _aggregated_entry(resource: Resource) -> JSON:
         entry["subresources"] = [
             {
                 "subresource": one.name,
-                "responseKind": {"group": one.group, "version": one.version, "kind": one.kind},
+                "responseKind": {
+                    "group": one.group or group,
+                    "version": one.version or version,
+                    "kind": one.kind,
+                },
                 "verbs": list(one.verbs),
             }
             for one in resource.subresources

@@ -27,8 +27,8 @@ _POINTERS = frozenset(
         "completions", "defaultMode", "enableServiceLinks", "expirationSeconds", "failedJobsHistoryLimit",
         "fsGroup", "gracePeriodSeconds", "immutable", "manualSelector", "minReplicas", "mode", "optional",
         "orphanDependents", "parallelism", "privileged", "progressDeadlineSeconds",
-        "readOnlyRootFilesystem",
-        "replicas", "revisionHistoryLimit", "runAsGroup", "runAsNonRoot", "runAsUser", "shareProcessNamespace",
+        "readOnlyRootFilesystem", "replicas", "revisionHistoryLimit", "runAsGroup", "runAsNonRoot",
+        "runAsUser", "shareProcessNamespace",
         "startingDeadlineSeconds", "successfulJobsHistoryLimit", "suspend", "terminationGracePeriodSeconds",
         "tolerationSeconds", "ttlSecondsAfterFinished",
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from . import bodies, bootstrap, deletion, metrics, patching, reviews, subresources
+from . import bodies, bootstrap, definitions, deletion, metrics, patching, reviews, subresources
 from .calls import Call
 from .errors import StatusError, bad_request, invalid, method_not_allowed, unsupported_patch_type
 from .listing import ListOptions, Page, list_page
@@ -204,11 +204,9 @@ async def _apply(call: Call, body: bytes, subresource: str) -> web.Response:
 
 async def delete(call: Call) -> web.Response:
     wanted = deletion.DeleteOptions.read(await _delete_body(call), call.query)
-    return await delete_as(call, wanted)
-
-
-async def delete_as(call: Call, wanted: deletion.DeleteOptions) -> web.Response:
     state = call.state
+    if call.resource.kind == "Job" and wanted.policy is None:
+        call.options.warnings.append(deletion.JOB_WARNING)
     stored, shows_object = deletion.delete(
         state.registry, call.resource, call.namespace, call.name, wanted, call.options
     )
@@ -223,7 +221,7 @@ def after_delete(call: Call, stored: Stored) -> None:
     state = call.state
     gone = state.store.get(call.resource.bucket, stored.namespace, stored.name) is None
     if gone and call.resource.kind == "CustomResourceDefinition":
-        bootstrap.withdraw(state, stored.document)
+        definitions.withdraw(state, stored.document)
     if gone and stored.name in bootstrap.IN_EVERY_NAMESPACE.get(call.resource.plural, ()):
         bootstrap.restore_namespace(state, stored.namespace)
     if gone and call.resource.kind == "Service":
@@ -261,4 +259,7 @@ async def _after_write(call: Call, stored: Stored) -> None:
     if call.resource.kind == "Namespace" and "deletionTimestamp" not in stored.document["metadata"]:
         bootstrap.complete_namespace(call.state, stored.name)
     if call.resource.kind == "CustomResourceDefinition":
-        bootstrap.establish(call.state, stored.name)
+        if call.verb == "create":
+            call.state.start(definitions.establish_in_steps(call.state, stored.name))
+        else:
+            definitions.establish(call.state, stored.name)

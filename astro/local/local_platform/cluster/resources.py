@@ -11,6 +11,8 @@ from typing import Any
 JSON = dict[str, Any]
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+# The same for custom kinds, in the order in which the server lists them.
+CUSTOM_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 _READ_WRITE = ("get", "patch", "update")
 
 # group/version: plural Kind flags [short names] (categories) {subresources}
@@ -98,6 +100,13 @@ _SHARED = {
 _STORED_AS = {
     "events": "/v1/Event",
     "autoscaling/horizontalpodautoscalers": "autoscaling/v2/HorizontalPodAutoscaler",
+    "admissionregistration.k8s.io/mutatingadmissionpolicies": (
+        "admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicy"
+    ),
+    "admissionregistration.k8s.io/mutatingadmissionpolicybindings": (
+        "admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicyBinding"
+    ),
+    "apiextensions.k8s.io/customresourcedefinitions": "apiextensions.k8s.io/v1beta1/CustomResourceDefinition",
 }
 _SUBRESOURCE_KINDS: Mapping[str, tuple[str, tuple[str, ...], str, str]] = {
     "attach": ("PodAttachOptions", ("create", "get"), "", ""),
@@ -140,6 +149,7 @@ class Resource:
     counts_generation: bool = False
     custom: JSON | None = field(default=None, compare=False)  # the version entry of its definition
     list_kind: str = ""
+    stored_as: str = ""  # group/version/Kind of its objects in the store, where it is another version
 
     @property
     def api_version(self) -> str:
@@ -152,7 +162,7 @@ class Resource:
     @property
     def storage_version_hash(self) -> str:
         """As discovery shows it: the head of a digest over group, version and kind."""
-        kept = _STORED_AS.get(self.bucket, f"{self.group}/{self.version}/{self.kind}")
+        kept = self.stored_as or f"{self.group}/{self.version}/{self.kind}"
         digest = hashlib.sha256(kept.encode()).digest()
         return base64.b64encode(digest[:8]).decode()
 
@@ -200,7 +210,13 @@ def _built_in(line: str) -> Resource:
         categories=_between(rest, "(", ")"),
         subresources=tuple(_subresource(name, kind) for name in _between(rest, "{", "}")),
         counts_generation="G" in flags,
+        stored_as=_STORED_AS.get(_SHARED.get(key, key), ""),
     )
+
+
+def storage_version(definition: JSON) -> str:
+    versions = definition["spec"]["versions"]
+    return str(next((one["name"] for one in versions if one.get("storage")), versions[0]["name"]))
 
 
 def custom_resources(definition: JSON) -> Iterator[Resource]:
@@ -225,6 +241,8 @@ def custom_resources(definition: JSON) -> Iterator[Resource]:
             counts_generation=True,
             custom=version,
             list_kind=names.get("listKind", ""),
+            verbs=CUSTOM_VERBS,
+            stored_as=f"{spec['group']}/{storage_version(definition)}/{names['kind']}",
         )
 
 

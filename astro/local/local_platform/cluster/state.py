@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from .auth import Authenticator, ServiceAccountTokens, User
 from .node_agents import NodeAgents
@@ -49,10 +51,20 @@ class ClusterState:
         self.accounts = ServiceAccountTokens(settings.data / "service-account.key", self._account_exists)
         self.authenticator = Authenticator(settings.users, self.accounts)
         self.authorizer = Authorizer(self.store)
+        self._work: set[asyncio.Task[None]] = set()
         self.agents = NodeAgents(self.store, settings.node_token)
 
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run work of the server's own controllers beside the requests."""
+        task = asyncio.create_task(work)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
     async def close(self) -> None:
-        """End connections to nodes and the database."""
+        """End own work, connections to nodes and the database."""
+        for task in tuple(self._work):
+            task.cancel()
+        await asyncio.gather(*self._work, return_exceptions=True)
         await self.agents.close()
         self.store.close()
 

@@ -112,6 +112,7 @@ class View:
         kind = self.resource.list_kind or f"{self.resource.kind}List"
         head = {"kind": kind, "apiVersion": self.resource.api_version, "metadata": metadata}
         if self.resource.custom:
+            metadata.setdefault("continue", "")
             head = {"apiVersion": head["apiVersion"], "kind": kind, "metadata": metadata}
         items = b",".join(self._item(one) for one in page.items)
         return encode(head)[:-1] + b',"items":[' + items + b"]}"
