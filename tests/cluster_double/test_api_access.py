@@ -111,3 +111,13 @@ async def test_a_forged_token_is_refused(api: Api) -> None:
     head, claims, signature = token.split(".")
     forged = f"{head}.{claims}.{signature[::-1]}"
     assert (await api.get("/version", token=forged)).status == 401
+
+
+async def test_every_published_document_can_be_fetched_and_cached(api: Api) -> None:
+    index = (await api.get("/openapi/v3")).json["paths"]
+    assert {"api/v1", "apis/apps/v1", "apis/gateway.networking.k8s.io/v1"} <= set(index)
+    for entry in index.values():
+        document = await api.get(entry["serverRelativeURL"])
+        assert document.json["openapi"] == "3.0.0"
+        again = await api.get(entry["serverRelativeURL"], headers={"If-None-Match": document.headers["ETag"]})
+        assert again.status == 304

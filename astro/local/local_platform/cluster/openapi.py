@@ -183,7 +183,7 @@ def _as_openapi(value: Any) -> Any:
         return value
     converted: JSON = {}
     for key, item in value.items():
-        if key == "$ref":
+        if key == "$ref" and isinstance(item, str):
             target = {
                 "$ref": item.replace("#/$defs/", "#/components/schemas/").replace(
                     "#/definitions/", "#/components/schemas/"
