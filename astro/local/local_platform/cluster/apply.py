@@ -131,10 +131,11 @@ class _Attempt:
         merged = _merge(self.live, self.applied, self.schema)
         merged = self._prune(merged, managers, last)
         self._settle_conflicts(merged, managers, force=force)
-        unchanged = merged == self.live and _same_owners(before, managers)
-        if unchanged and self.stored is not None:
-            return copy.deepcopy(dict(self.stored))
-        if self.key in managers:
+        unchanged = merged == self.live and self.stored is not None
+        if unchanged and _same_owners(before, managers):
+            return copy.deepcopy(dict(self.stored or {}))
+        # A manager that only came to own what was there already gets no new time, a new one gets none at all.
+        if self.key in managers and not unchanged:
             managers[self.key] = replace(managers[self.key], time=self.now)
         merged.setdefault("metadata", {})["managedFields"] = managed_fields.encode(managers)
         return merged

@@ -17,6 +17,8 @@ _EMPTY_IS_SET = frozenset(
     {
         ("Volume", "emptyDir"),
         ("EndpointPort", "name"),
+        ("Event", "reportingComponent"),
+        ("Event", "reportingInstance"),
         ("HostPathVolumeSource", "type"),
         ("GRPCAction", "service"),
         ("NetworkPolicySpec", "podSelector"),

@@ -230,6 +230,10 @@ def _namespace(obj: Spec) -> None:
         metadata["labels"] = {**labels, "kubernetes.io/metadata.name": metadata["name"]}
 
 
+def _event(obj: Spec) -> None:
+    _fill(obj, reportingComponent="", reportingInstance="")
+
+
 def _endpoints(obj: Spec) -> None:
     for subset in _objects(obj.get("subsets")):
         for port in _objects(subset.get("ports")):
@@ -326,6 +330,7 @@ _BY_KIND: Mapping[GroupVersionKind, Callable[[Spec], None]] = {
     ("", "v1", "Secret"): _secret,
     ("", "v1", "Namespace"): _namespace,
     ("", "v1", "Endpoints"): _endpoints,
+    ("", "v1", "Event"): _event,
     ("", "v1", "PersistentVolume"): _volume,
     ("", "v1", "PersistentVolumeClaim"): _volume_claim,
     ("apps", "v1", "Deployment"): _deployment,

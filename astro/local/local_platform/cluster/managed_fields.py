@@ -148,7 +148,8 @@ def track(
         key = key_of(manager, operation, api_version, subresource)
         # The manager's own earlier fields that this write touched were dropped above and come back here.
         earlier = managers[key].fields if key in managers else EMPTY
-        managers[key] = Owned(gained | earlier, api_version, now)
+        # The scale subresource's own bookkeeping (managedfields `scalehandler.go`) keeps no time.
+        managers[key] = Owned(gained | earlier, api_version, None if subresource == "scale" else now)
     return encode(_capped(managers))
 
 
