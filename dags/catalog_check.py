@@ -9,6 +9,7 @@ stops no running rollout; this file alone fails to parse, with every problem as 
 from __future__ import annotations
 
 from airflow.sdk import dag, task
+
 from platform_ops import wiring
 from platform_ops.orchestration.service_dag import BEGINNING
 

@@ -23,6 +23,7 @@ the run ends red, and one page says what happened, what was done and what to do.
 from __future__ import annotations
 
 from airflow.sdk import DAG
+
 from platform_ops.core.rollout import Phase
 from platform_ops.orchestration import paging, way
 from platform_ops.orchestration import promotion as steps

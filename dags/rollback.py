@@ -13,6 +13,7 @@ Going back to a digest that was approved and served here never waits for a vote.
 from __future__ import annotations
 
 from airflow.sdk import DAG
+
 from platform_ops.orchestration import paging
 from platform_ops.orchestration.rollout import RollBackOperator
 from platform_ops.orchestration.service_dag import promotions, rollback_dag

@@ -8,7 +8,6 @@ import random
 import string
 from collections.abc import Callable
 
-from analyzer.engine.checks import base62_crc32
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -16,6 +15,8 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
+
+from analyzer.engine.checks import base62_crc32
 
 ALPHANUMERIC = string.ascii_letters + string.digits
 BASE32 = string.ascii_uppercase + "234567"

@@ -6,12 +6,13 @@ import dataclasses
 
 import analyzer_shapes as shapes
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from analyzer.engine.checks import base62_crc32
 from analyzer.engine.detect import Finding, find, judge
 from analyzer.engine.privacy import Fingerprinter
 from analyzer.engine.rules import RULES
-from hypothesis import given
-from hypothesis import strategies as st
 
 KEY = Fingerprinter(b"a key of this test")
 

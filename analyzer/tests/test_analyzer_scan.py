@@ -12,6 +12,7 @@ from threading import Thread
 
 import analyzer_shapes as shapes
 import pytest
+
 from analyzer.cli import main
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 import analyzer_shapes as shapes
 import httpx
 import pytest
+
 from analyzer.engine.privacy import Fingerprinter
 from analyzer.service.app import create_app
 from analyzer.service.lifecycle import Lifecycle

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from analyzer.settings import DEVELOPMENT_KEY, Settings, SettingsError, key_digest
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from platform_ops.core.ports import Fence
 from platform_ops.core.release import Weights
-from platform_ops.core.release import Weights
 from platform_ops.core.state import Act, CheckReport, Effect, Rollout, Transition
 
 from .checks import run_checks

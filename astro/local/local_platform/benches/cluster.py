@@ -1,0 +1,105 @@
+"""GETs of one pod per second while 50 watches are open, and the same client against a bare server."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+import aiohttp
+
+from local_platform.cluster_access import ClusterAccess
+
+WATCHES = 50
+CLIENTS = 8
+"""Requests under way at any moment, each on a kept connection."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    gets_per_second: float
+    floor_per_second: float
+    watches: int
+    """How many were open and had told of the pod."""
+
+
+async def measure(access: ClusterAccess, namespace: str, pod: str, seconds: float) -> Figures:
+    """Half of the time goes to the double, half to the floor."""
+    pods = f"/api/v1/namespaces/{namespace}/pods"
+    trust = ssl.create_default_context(cafile=str(access.ca))
+    headers = {"Authorization": f"Bearer {access.token('admin')}"}
+    connector = aiohttp.TCPConnector(limit=0, ssl=trust)
+    async with aiohttp.ClientSession(headers=headers, connector=connector) as session:
+        async with _watched(session, f"{access.url}{pods}?watch=true&allowWatchBookmarks=true") as open_ones:
+            rate = await _gets_per_second(session, f"{access.url}{pods}/{pod}", seconds / 2)
+            watches = len(open_ones)
+        async with session.get(f"{access.url}{pods}/{pod}") as answer:
+            body = await answer.read()
+        async with _floor(access, body) as port:
+            floor = await _gets_per_second(session, f"https://127.0.0.1:{port}{pods}/{pod}", seconds / 2)
+    return Figures(rate, floor, watches)
+
+
+async def _gets_per_second(session: aiohttp.ClientSession, url: str, seconds: float) -> float:
+    began = monotonic()
+
+    async def ask() -> int:
+        number = 0
+        while monotonic() < began + seconds:
+            async with session.get(url) as answer:
+                answer.raise_for_status()
+                await answer.read()
+            number += 1
+        return number
+
+    counts = await asyncio.gather(*(ask() for _ in range(CLIENTS)))
+    return sum(counts) / (monotonic() - began)
+
+
+@asynccontextmanager
+async def _watched(session: aiohttp.ClientSession, url: str) -> AsyncIterator[set[int]]:
+    """50 watches, each of which has shown at least one event; yields those that are open."""
+    told: set[int] = set()
+    every_one = asyncio.Event()
+
+    async def follow(number: int) -> None:
+        async with session.get(url, timeout=aiohttp.ClientTimeout(total=None)) as stream:
+            async for _ in stream.content:
+                told.add(number)
+                if len(told) == WATCHES:
+                    every_one.set()
+        told.discard(number)
+
+    tasks = [asyncio.create_task(follow(number)) for number in range(WATCHES)]
+    try:
+        async with asyncio.timeout(30):
+            await every_one.wait()
+        yield told
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _floor(access: ClusterAccess, body: bytes) -> AsyncIterator[int]:
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder, "pod.json")
+        answer.write_bytes(body)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "local_platform.benches.floor"),
+            *(str(access.certificate), str(access.key), str(answer)),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        try:
+            yield int(await process.stdout.readline())
+        finally:
+            process.terminate()
+            await process.wait()
