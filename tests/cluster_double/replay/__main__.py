@@ -35,16 +35,18 @@ def main() -> int:
     parser.add_argument("--differences", type=Path, help="file for all differences")
     options = parser.parse_args()
     started = time.monotonic()
+    if options.differences:
+        options.differences.write_text("")
 
     def report(outcome: Outcome) -> None:
         state = f"{len(outcome.differences)} differences" if outcome.differences else "same"
+        if options.differences:
+            with options.differences.open("a") as file:
+                file.writelines(f"{line}\n" for line in outcome.differences)
         print(f"{time.monotonic() - started:6.1f} s {outcome.scenario}: {state}", flush=True)
 
     with tempfile.TemporaryDirectory(prefix="replay-") as folder:
         outcomes = asyncio.run(replay_all(Path(folder) / "doubles", only=options.only, report=report))
-    lines = [line for outcome in outcomes.values() for line in outcome.differences]
-    if options.differences:
-        options.differences.write_text("".join(f"{line}\n" for line in lines))
     same = sum(not outcome.differences for outcome in outcomes.values())
     print(f"{same} of {len(outcomes)} scenarios without a difference, {time.monotonic() - started:.0f} s")
     if options.write:

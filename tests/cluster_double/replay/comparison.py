@@ -36,9 +36,6 @@ class Comparison:
         if exchange.path == "/openapi/v2" and status == 404:
             self.normalisations.add("OpenAPI documents")
             return
-        if exchange.status == 304 and status == 200 and exchange.path in ("/api", "/apis"):
-            self.normalisations.add("legacy discovery")
-            return
         if status != exchange.status:
             detail = body.get("message") if isinstance(body, Mapping) else body
             self.differences.append(
@@ -49,15 +46,11 @@ class Comparison:
         if _OPENAPI.match(exchange.path):
             self.normalisations.add("OpenAPI documents")
             return
-        if _is_aggregated(exchange) and "as=APIGroupDiscoveryList" not in str(headers.get("Content-Type")):
-            self.normalisations.add("legacy discovery")
-            return
         self._headers(exchange, headers)
-        recorded, body = self._narrowed(exchange.path, recorded, body)
         if isinstance(recorded, Mapping) and "$protobuf" in recorded:
             self.normalisations.add("protobuf answer")
-            self.bodies(without_protobuf_zeros(recorded["decoded"]), without_protobuf_zeros(body))
-            return
+            recorded, body = without_protobuf_zeros(recorded["decoded"]), without_protobuf_zeros(body)
+        recorded, body = self._narrowed(exchange.path, recorded, body)
         if isinstance(recorded, Mapping) and ("$omitted" in recorded or "$truncated" in recorded):
             self.normalisations.add("OpenAPI documents")
             return
@@ -164,7 +157,3 @@ def _without_user(review: Mapping[str, Any]) -> dict[str, Any]:
 def _is_component(entry: Any) -> bool:
     name = entry.get("name", "") if isinstance(entry, Mapping) else str(entry)
     return bool(_COMPONENT_NAMES.search(name))
-
-
-def _is_aggregated(exchange: Exchange) -> bool:
-    return "as=APIGroupDiscoveryList" in exchange.response_headers.get("content-type", "")

@@ -48,12 +48,18 @@ class Correspondence:
             self._versions[recorded] = actual
         elif key == "continue":
             self._continues[recorded] = actual
-        elif key == "clusterIP" or key == "uid" or key == "controller-uid" or key == "batch.kubernetes.io/controller-uid":
+        elif (
+            key == "clusterIP"
+            or key == "uid"
+            or key == "controller-uid"
+            or key == "batch.kubernetes.io/controller-uid"
+        ):
             self._words[recorded] = actual
-        elif recorded in self.recorded_tokens and recorded not in self._words:
-            if self.actual_tokens.get(actual) == self.recorded_tokens[recorded] and actual not in self._taken:
-                self._words[recorded] = actual
-                self._taken.add(actual)
+        elif recorded in self.recorded_tokens and recorded not in self._words and actual not in self._taken:
+            if self.actual_tokens.get(actual) != self.recorded_tokens[recorded]:
+                return
+            self._words[recorded] = actual
+            self._taken.add(actual)
 
     def _matched(self, recorded: list[Any], actual: list[Any]) -> list[tuple[Any, Any]]:
         """Items of two lists that are the same thing: by known names first, then by equal content."""

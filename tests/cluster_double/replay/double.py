@@ -42,8 +42,10 @@ class Double:
         node_token.write_text(self.node_token)
         process = await self._start(
             "api-server",
-            ["-m", "local_platform.cluster", "--data", str(self.folder / "data"), "--port", port]
-            + ["--tokens", str(tokens), "--node-token-file", str(node_token), *options],
+            [
+                *("-m", "local_platform.cluster", "--data", str(self.folder / "data"), "--port", port),
+                *("--tokens", str(tokens), "--node-token-file", str(node_token), *options),
+            ],
         )
         assert process.stdout is not None
         try:
@@ -70,7 +72,7 @@ class Double:
         await self._start(name, arguments)
 
     async def start_node(self, name: str, registry: str) -> None:
-        """Starts a node with the controllers; it has pulled `localhost/app:1` from `registry` when it is ready."""
+        """Starts a node with the controllers; it holds `localhost/app:1` when it is ready."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         arguments = ["-m", "local_platform.node", "--kubeconfig", str(self.kubeconfig()), "--name", name]

@@ -1,7 +1,7 @@
 """What ran the recordings' Pods: a real node for the first control plane, a script for the second.
 
-The second control plane had no kubelet: a script patched Pod status (Running and Ready after a moment, Pods of Jobs
-then Succeeded, images called nosuch stayed Pending). `ScriptedKubelet` does the same.
+The second control plane had no kubelet: a script patched Pod status (Running and Ready after a moment, Pods
+of Jobs then Succeeded, images called nosuch stayed Pending). `ScriptedKubelet` does the same.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from node_lab import _add_program, registry, shell_tree, stdlib_prefix
+
 from local_platform.images.layer import Tree, cached
 from local_platform.images.oci import Image, image
 from local_platform.images.recipe import Recipe
 from local_platform.images.registry import Repository, push
-from node_lab import _add_program, registry, shell_tree, stdlib_prefix
 
 FAKE_NODE = "fakenode"
 READY_AFTER_SECONDS = 0.4
@@ -31,7 +32,7 @@ MORE_PROGRAMS = ("tar", "fold", "tr", "test", "rm", "seq", "kill")
 # The recorded image served HTTP on port 8080 and had a `job CODE` mode. Pods of the double share the host's
 # network, so everything that listens binds the Pod's own address, which /etc/hosts names.
 APP = """
-import http.server, os, signal, socket, sys, time
+import http.server, os, socket, sys, time
 if sys.argv[1:2] == ["job"]:
     print("job log line", flush=True)
     time.sleep(0.5)
@@ -45,7 +46,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
     def log_message(self, *args):
         pass
-signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 address = socket.gethostbyname(socket.gethostname())
 http.server.ThreadingHTTPServer((address, 8080), Handler).serve_forever()
 """

@@ -41,6 +41,7 @@ def _is_passing(obj: Mapping[str, Any]) -> bool:
             status.get("observedGeneration") != generation
             or (wanted or 0) != status.get("readyReplicas", 0)
             or status.get("replicas", 0) != (wanted or 0)
+            or bool(status.get("unavailableReplicas") or status.get("terminatingReplicas"))
         )
     return False
 

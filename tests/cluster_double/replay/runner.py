@@ -1,12 +1,14 @@
 """Sends a scenario's requests in their recorded order and compares what comes back.
 
 Recorded pauses are not waited out: before a request goes out, the watches that ran beside it must have seen
-what they had seen at that moment of the recording, and the object that it changes must be in the recorded state.
+what they had seen at that moment of the recording, and the object that it changes must be in the recorded
+state.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import time
@@ -16,6 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 import aiohttp
+from yarl import URL
 
 from .comparison import Comparison
 from .correspondence import Correspondence
@@ -138,7 +141,9 @@ class Replay:
         url, headers, body = self._request(scenario, exchange)
         assert self._session is not None
         if exchange.is_watch or exchange.is_websocket or exchange.follows_log:
-            running.append(await open_stream(self._session, exchange, url, headers))
+            stream = await open_stream(self._session, exchange, url, headers)
+            stream.judge_by(self.correspondence, self.node_names)
+            running.append(stream)
             await self._unrecorded_writes(exchange)
             return
         if exchange.method != "GET":
@@ -196,7 +201,7 @@ class Replay:
             await self._send(write.method, f"{url}?fieldManager={write.manager}", headers, body)
 
     async def _play_openshift(self, exchange: Exchange) -> None:
-        """Does what OpenShift's service-ca controller did in the recording: a ConfigMap in every namespace."""
+        """Does what OpenShift's service-ca controller did when it was recorded: a ConfigMap a namespace."""
         created = (
             exchange.method == "POST" and exchange.path == "/api/v1/namespaces" and exchange.status == 201
         )
@@ -261,8 +266,6 @@ class Replay:
 
     async def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
         assert self._session is not None
-        from yarl import URL
-
         async with asyncio.timeout(REQUEST_SECONDS):
             async with self._session.request(
                 method,
@@ -275,10 +278,9 @@ class Replay:
                 kind = response.headers.get("Content-Type", "")
                 content: Any = raw.decode("utf-8", "replace")
                 if "json" in kind and raw:
-                    try:
+                    # What says it is JSON and is not stays text, and shows up as a difference.
+                    with contextlib.suppress(ValueError):
                         content = json.loads(raw)
-                    except ValueError:
-                        pass
                 return Answer(response.status, response.headers, content)
 
     def _report(self, exchange: Exchange, comparison: Comparison, outcome: Outcome) -> None:

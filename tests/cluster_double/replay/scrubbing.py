@@ -29,17 +29,16 @@ NORMALISATIONS: dict[str, str] = {
     "only those of the client are compared",
     "protobuf answer": "the recorded answer was protobuf, the double's is JSON: compared as decoded objects, "
     "without the empty values that only protobuf shows",
-    "OpenAPI documents": "OpenAPI documents are compared by status only; the double has no /openapi/v2, which "
-    "kubectl can do without, and carries its own ETags",
-    "legacy discovery": "the real server answers /api and /apis in the aggregated form when asked; the double in "
-    "the older form, after which kubectl reads each group version",
-    "earlier state": "one list shows Pods that existed before the recording began: not compared",
+    "OpenAPI documents": "OpenAPI documents are compared by status only; the double has no /openapi/v2, "
+    "which kubectl can do without, and carries its own validators",
+    "earlier state": "lists of all namespaces show Pods and Deployments from before the recording began: not "
+    "compared; namespaces that the recording used without making them are made by the replay",
     "machine": "a Node's capacity, images, system and addresses are those of the machine",
     "Go struct": "a 422 that prints internal Go structs or a diff of them is compared without that print",
     "coalesced events": "a watch may merge or split updates of one object between two states: compared are "
     "the types in order without repeats, and the last object",
-    "passing state": "an object read while controllers or the node still worked on it, or before they did: its "
-    "status and what goes with it is compared at the end of their work, not at that moment",
+    "passing state": "an object read while controllers or the node still worked on it, or before they did: "
+    "its status and what goes with it is compared at the end of their work, not at that moment",
     "frames": "how a stream is cut into frames or chunks",
     "etcd 3.4": "the first control plane had etcd 3.4, which refuses streaming lists (ERROR 500) and lets a "
     "watch without version fail (ERROR 504); the double answers as with etcd 3.5",
@@ -130,7 +129,9 @@ class Scrubber:
                 result[key] = self._note("continue token", "<continue>")
             elif key.startswith("service.beta.openshift.io"):
                 self.used.add("OpenShift")
-            elif (isinstance(item, str) and "<masked" in item) or (key in ("ca.crt", "token") and isinstance(item, str)):
+            elif (isinstance(item, str) and "<masked" in item) or (
+                key in ("ca.crt", "token") and isinstance(item, str)
+            ):
                 result[key] = self._note("masked", "<masked>")
             else:
                 result[self._text(key, "") if "-" in key else key] = self.scrubbed(item, key)
@@ -182,6 +183,10 @@ class Scrubber:
         plain = {key: value for key, value in table.items() if key != "rows"}
         result = {**self._object({**plain, "kind": "table"}), "kind": "Table"}
         shown = []
+        if "roles" in names:
+            # Nodes: all but name, status and roles is the machine's.
+            self.used.add("machine")
+            rows = [{"cells": row["cells"][:3]} for row in rows]
         for row in rows:
             cells = [
                 self._cell(cell, names[n] if n < len(names) else "") for n, cell in enumerate(row["cells"])
@@ -202,6 +207,8 @@ class Scrubber:
     def _text(self, text: str, key: str) -> str:
         if "<masked" in text or "<path>" in text:
             return str(self._note("masked", "<masked>"))
+        if "default-scheduler-vm" in text:
+            text = self._note("address", text.replace("default-scheduler-vm", "default-scheduler"))
         text = self._replaced(
             _VERSIONS_IN_TEXT, text, "resource version", lambda m: f"{m[1] or m[2]}<version>"
         )
@@ -217,7 +224,9 @@ class Scrubber:
         )
         if self._token_pattern:
             text = self._replaced(self._token_pattern, text, "generated name", lambda m: self.tokens[m[0]])
-        text = self._replaced(_RUNTIME, text, "container runtime", lambda m: "<container>" if m[1] else "<image>")
+        text = self._replaced(
+            _RUNTIME, text, "container runtime", lambda m: "<container>" if m[1] else "<image>"
+        )
         text = self._replaced(_ADDRESS, text, "address", lambda _: "<address>")
         text = self._replaced(_NODES, text, "address", lambda _: "<node>")
         if self._node_pattern:

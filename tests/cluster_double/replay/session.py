@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -18,6 +19,7 @@ from .runner import Outcome, Replay
 from .scope import OUT_OF_SCOPE, RESTART_BEFORE
 
 NODE = "node2"
+LISTED_NODE = "node1"
 NODE_READY_SECONDS = 60.0
 
 
@@ -34,7 +36,7 @@ def recorded_tokens(scenarios: Sequence[Scenario]) -> dict[str, str]:
 async def replay_all(
     folder: Path, *, only: str = "", report: Callable[[Outcome], None] = lambda _: None
 ) -> dict[str, Outcome]:
-    """Replays everything in recorded order; `only` is a pattern of scenario names (state may then be missing)."""
+    """Replays everything in recorded order; `only` is a pattern of names (state may then be missing)."""
     outcomes: dict[str, Outcome] = {}
     for plane in ("main", "etcd35"):
         scenarios = [one for one in load() if one.control_plane == plane]
@@ -47,7 +49,7 @@ async def replay_all(
 async def _replay_plane(
     plane: str, scenarios: Sequence[Scenario], folder: Path, only: str, report: Callable[[Outcome], None]
 ) -> list[Outcome]:
-    folder.mkdir(parents=True, exist_ok=True)
+    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         double = Double(folder)
         stack.push_async_callback(double.stop)
@@ -91,8 +93,25 @@ async def _node_ready(double: Double) -> None:
                 found = response.status == 200
             conditions = ((node.get("status") or {}).get("conditions") or ()) if found else ()
             if any(one["type"] == "Ready" and one["status"] == "True" for one in conditions):
-                return
+                break
             await asyncio.sleep(0.1)
+        await _create_listed_node(session, double.url, node)
+
+
+async def _create_listed_node(session: aiohttp.ClientSession, url: str, like: Mapping[str, Any]) -> None:
+    """`node1` of the recording: it ran none of the recorded Pods and shows up in lists only."""
+    labels = {key: value for key, value in like["metadata"]["labels"].items() if key != "real"}
+    labels["kubernetes.io/hostname"] = LISTED_NODE
+    taint = {"key": "listed", "value": "only", "effect": "NoSchedule"}
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": LISTED_NODE, "labels": labels}}
+    async with session.post(f"{url}/api/v1/nodes", json={**node, "spec": {"taints": [taint]}}) as created:
+        created.raise_for_status()
+    headers = {"Content-Type": "application/merge-patch+json"}
+    status = {"status": like["status"]}
+    async with session.patch(
+        f"{url}/api/v1/nodes/{LISTED_NODE}/status", json=status, headers=headers
+    ) as patched:
+        patched.raise_for_status()
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
+import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -32,6 +34,9 @@ class Running:
     async def seen_until(self, moment: int, seconds: float) -> bool:
         """Waits until it has seen what the recording had seen at `moment`; False when that does not come."""
         return True
+
+    def judge_by(self, correspondence: Correspondence, node_names: Sequence[str]) -> None:
+        """Tells it against what to compare while it is still open."""
 
     def give_up(self) -> None:
         self.abandoned = True
@@ -63,6 +68,7 @@ class Watch(Running):
         self.closed_by_server = False
         self._changed = asyncio.Event()
         self._finished = False
+        self._judge: Callable[[Watch], list[str]] | None = None
         self._task = asyncio.create_task(self._read())
 
     @classmethod
@@ -77,6 +83,9 @@ class Watch(Running):
                 URL(url, encoded=True), headers=plain, timeout=aiohttp.ClientTimeout(total=None)
             )
         return cls(exchange, response)
+
+    def judge_by(self, correspondence: Correspondence, node_names: Sequence[str]) -> None:
+        self._judge = lambda watch: watch.compare(correspondence, node_names).differences
 
     async def _read(self) -> None:
         try:
@@ -117,6 +126,16 @@ class Watch(Running):
                 return self._covers(due)
         return True
 
+    async def _settled(self, recorded: list[Any], seconds: float) -> None:
+        """Waits until every object is in its recorded last state, as long as more may come."""
+        deadline = time.monotonic() + seconds
+        while not self._task.done() and (left := deadline - time.monotonic()) > 0:
+            if self._judge is None or not self._judge(self):
+                return
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), left)
+
     def _covers(self, due: list[Any]) -> bool:
         """Whether the last state of every object that was due has the counterpart of its type and content."""
         wanted = _last_states(due, _recorded_view)
@@ -127,8 +146,9 @@ class Watch(Running):
         if self._finished:
             return
         self._finished = True
-        if not self.abandoned:
-            await self._has([one["event"] for one in self.exchange.events], seconds)
+        recorded = [one["event"] for one in self.exchange.events]
+        if not self.abandoned and await self._has(recorded, seconds):
+            await self._settled(recorded, seconds)
         if not self.exchange.ended and int(self.exchange.parameters.get("timeoutSeconds", "600")) <= 8:
             try:
                 limit = int(self.exchange.parameters.get("timeoutSeconds", "8")) + 1.5
@@ -202,8 +222,6 @@ def _last_states(events: Sequence[Any], view: Any) -> dict[str, list[str]]:
 
 
 def _generic(name: str) -> str:
-    import re
-
     name = re.sub(r"-[bcdfghjklmnpqrstvwxz2456789]{8,10}(-[bcdfghjklmnpqrstvwxz2456789]{5})?$", "-*", name)
     return re.sub(r"-[bcdfghjklmnpqrstvwxz2456789]{5}$|\.[0-9a-f]{14,16}$", "-*", name)
 
@@ -229,7 +247,7 @@ def _typed(events: Sequence[Any]) -> list[tuple[str, str, Any]]:
 def _by_object(
     events: list[tuple[str, str, Any]], scrubber: Scrubber, comparison: Comparison
 ) -> dict[str, Any]:
-    """Per object the types without repeats and the last state; objects of one generic name as a sorted list."""
+    """Per object the types without repeats and the last state; objects of one generic name in a list."""
     histories: dict[str, tuple[list[str], Any]] = {}
     for name, kind, state in events:
         types, _ = histories.get(name, ([], None))
@@ -369,10 +387,8 @@ class WebSocket(Running):
             else:
                 await socket.send_bytes(raw)
         limit = 5.0 if not self.exchange.ended or self._wants_status() else 2.0
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(reader), limit)
-        except TimeoutError:
-            pass
         await socket.close()
         reader.cancel()
         await asyncio.gather(reader, return_exceptions=True)
