@@ -101,7 +101,7 @@ class KubeApi:
         raise _error(context, method, path, status, answer)
 
     async def lines(self, context: str, path: str, query: Mapping[str, str]) -> AsyncIterator[str]:
-        """The lines of a text answer as they come; with `follow` in the query until the other side ends it."""
+        """The lines of a text answer as they come; with `follow` until the other side ends it."""
         opened = await self._client(context)
         try:
             response = await opened.call_api(

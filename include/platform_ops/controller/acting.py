@@ -48,7 +48,7 @@ async def act(ports: Ports, rollout: Rollout, transition: Transition) -> Effect:
 
 
 async def _make_reachable(ports: Ports, rollout: Rollout) -> None:
-    """Before the first release there is no route, and nobody could reach the preview: one without any weight."""
+    """Without a route nobody could reach the first release as a preview: make one without any weight."""
     if not (await ports.router.observe(rollout.target)).weights.routed:
         await ports.router.shift(rollout.target, Weights(), Fence(rollout.id, rollout.token))
 
