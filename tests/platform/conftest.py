@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from local_platform.layout import CHECKOUT
 from own_platform import OwnPlatform
+from releasing import SERVICE, Place
+
+from local_platform.layout import CHECKOUT
 from platform_ops import wiring
 from platform_ops.settings import PREFIX, Settings
-from releasing import SERVICE, Place
 
 ENVIRONMENT = "production"
 CATALOG = CHECKOUT / "astro" / "local" / "services.yaml"

@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+
 from local_platform.demo.load import Load, Mix, Record, read_records
 from local_platform.layout import CHECKOUT
 from local_platform.sources import SOURCES, edit
@@ -87,9 +88,9 @@ class Place:
     _number: int = field(default=0)
 
     # ---------------------------------------------------------------- releases
-    async def built(self, defect: Defect | None = None) -> Release:
+    async def built(self, defect: Defect | None = None, commit: str = "") -> Release:
         """A release that nobody had before, in the registry and in the ledger."""
-        commit = secrets.token_hex(20)
+        commit = commit or secrets.token_hex(20)
         source = self.folder / commit
         ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*")
         await asyncio.to_thread(shutil.copytree, CHECKOUT / SOURCES[SERVICE], source, ignore=ignored)

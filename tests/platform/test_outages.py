@@ -12,14 +12,15 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 
 import pytest
-from local_platform.parts import PARTS
 from own_platform import WITHOUT_AIRFLOW, OwnPlatform
+from releasing import SERVICE, Place, done, page_ids, shares, until
+
+from local_platform.parts import PARTS
 from platform_ops.core.paging import Page
 from platform_ops.core.plan import Step
 from platform_ops.core.records import Entry
 from platform_ops.core.release import Weights
 from platform_ops.core.state import Phase
-from releasing import SERVICE, Place, done, page_ids, shares, until
 
 pytestmark = pytest.mark.platform
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from releasing import Defect, Place, done, shares
+
 from platform_ops.core.errors import NotApproved
 from platform_ops.core.plan import Step
 from platform_ops.core.ports import Fence
 from platform_ops.core.release import Weights
 from platform_ops.core.state import Phase
-from releasing import Defect, Place, done, shares
 
 pytestmark = [pytest.mark.platform, pytest.mark.cluster]
 

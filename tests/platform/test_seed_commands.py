@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from local_platform.layout import CHECKOUT
 from own_platform import OwnPlatform
+from releasing import SERVICE, Place
+
+from local_platform.layout import CHECKOUT
 from platform_ops import wiring
 from platform_ops.core.release import Colour
 from platform_ops.settings import Settings
-from releasing import SERVICE, Place
 
 pytestmark = [pytest.mark.platform, pytest.mark.timeout(120)]
 

@@ -1,2 +1,1 @@
-"""Measurements of the local platform's parts. Each one has its floor in the same run: figures of a busy machine
-mean something only beside it."""
+"""Measurements of the local platform's parts, each with its floor in the same run."""

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import ssl
 import sys
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic
 
 import aiohttp
@@ -89,17 +87,17 @@ async def _watched(session: aiohttp.ClientSession, url: str) -> AsyncIterator[se
 
 @asynccontextmanager
 async def _floor(access: ClusterAccess, body: bytes) -> AsyncIterator[int]:
-    with tempfile.TemporaryDirectory() as folder:
-        answer = Path(folder, "pod.json")
-        answer.write_bytes(body)
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "local_platform.benches.floor"),
-            *(str(access.certificate), str(access.key), str(answer)),
-            stdout=asyncio.subprocess.PIPE,
-        )
-        assert process.stdout is not None
-        try:
-            yield int(await process.stdout.readline())
-        finally:
-            process.terminate()
-            await process.wait()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "local_platform.benches.floor", str(access.certificate), str(access.key)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(body)
+    process.stdin.write_eof()
+    try:
+        yield int(await process.stdout.readline())
+    finally:
+        process.terminate()
+        await process.wait()

@@ -1,8 +1,8 @@
 """A bare aiohttp server that answers every GET with one body: what the cluster double could reach at best.
 
-    python -m local_platform.benches.floor CERTIFICATE KEY BODY-FILE
+    python -m local_platform.benches.floor CERTIFICATE KEY
 
-prints its port and serves until it is ended.
+reads the body from its input, prints its port and serves until it is ended.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 import sys
-from pathlib import Path
 
 from aiohttp import web
 
@@ -31,4 +30,4 @@ async def serve(certificate: str, key: str, body: bytes) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1], sys.argv[2], Path(sys.argv[3]).read_bytes()))
+    asyncio.run(serve(sys.argv[1], sys.argv[2], sys.stdin.buffer.read()))
