@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ import httpx
 from local_platform.errors import PlatformError
 
 FINISHED = ("success", "failed")
+READING_TIME = timedelta(seconds=4)
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,17 @@ class Desk:
         return {row["task_id"]: row["state"] or "none" for row in answer["task_instances"]}
 
     async def open_seats(self, run: DagRun) -> list[dict[str, Any]]:
-        """Approvals of the run that nobody has answered."""
+        """Approvals of the run that nobody has answered and that people have had a moment to read: an answer
+        within two seconds of the question has failed the task (apache/airflow #71579)."""
         path = f"/dags/{quote(run.dag_id)}/dagRuns/{quote(run.run_id)}/hitlDetails?response_received=false"
         answer = await self._ask("admin", "GET", path)
-        return [seat for seat in answer["hitl_details"] if seat["task_instance"]["state"] == "awaiting_input"]
+        asked_before = datetime.now(UTC) - READING_TIME
+        return [
+            seat
+            for seat in answer["hitl_details"]
+            if seat["task_instance"]["state"] == "awaiting_input"
+            and datetime.fromisoformat(seat["created_at"]) < asked_before
+        ]
 
     async def approve(self, user: str, seat: Mapping[str, Any]) -> bool:
         """Answer one seat; False when Airflow is not ready to take the answer yet."""

@@ -125,7 +125,7 @@ class Demonstration:
         return Version(began, commit, development, staging, production)
 
     async def _finish_what_runs(self) -> None:
-        """An interrupted telling leaves runs that wait for votes; one may run at a time, so they end first."""
+        """An interrupted telling leaves runs that wait for votes; one runs at a time, so they end first."""
         for environment in WAY:
             for run in reversed(await self.desk.runs(_dag(environment))):
                 if not run.finished:
