@@ -45,9 +45,8 @@ test-cluster: setup ## the system tests against another cluster: make test-clust
 	@echo "These tests create namespaces in: $$(.platform/bin/kubectl --kubeconfig '$(CLUSTER)' config current-context)"
 	PLATFORM_CLUSTER="$(abspath $(CLUSTER))" $(PYTEST) -m cluster $(ARGS)
 
-bench-platform: setup ## the figures: memory, idle processor time, the cluster double, the gateway
-	@$(PLATFORM) up
-	@$(PLATFORM) bench
+bench-platform: setup ## the figures: start, memory, the cluster double, the gateway, takeovers (a platform of its own)
+	@PYTHONPATH=tests $(VENV)/python tests/platform/bench_platform.py
 
 lint: setup ## format, lint, types, direction of imports
 	$(VENV)/ruff format --check .
