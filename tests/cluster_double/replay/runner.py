@@ -23,13 +23,14 @@ from yarl import URL
 from .comparison import Comparison
 from .correspondence import Correspondence
 from .recordings import Exchange, Scenario, decoded, wire_body
-from .scope import RAW_BODIES, UNRECORDED, excluded
+from .scope import PATIENCE, RAW_BODIES, SWEPT_BEFORE, UNRECORDED, excluded
 from .streams import Running, open_stream
 
 AWAIT_SECONDS = 2.5
 POLL_SECONDS = 0.05
 REQUEST_SECONDS = 15.0
 SLOW_AFTER = 3
+SWEEP_SECONDS = 20.0
 _NAMESPACE = re.compile(r"/namespaces/([^/]+)/")
 _OPENSHIFT = "openshift-service-ca.crt"
 _AS = re.compile(r"--as=(\S+)")
@@ -68,6 +69,7 @@ class Replay:
         self._headers = {"Authorization": f"Bearer {token}"}
         self._session: aiohttp.ClientSession | None = None
         self._failed_waits = 0
+        self._patience = AWAIT_SECONDS
         self._validated: dict[str, dict[str, str]] = {}
         self._known_namespaces: set[str] = set()
 
@@ -83,6 +85,8 @@ class Replay:
         outcome = Outcome(scenario.name)
         running: list[Running] = []
         self._failed_waits = 0
+        self._patience = PATIENCE.get(scenario.name, AWAIT_SECONDS)
+        await self._sweep(scenario)
         await self._namespaces(scenario, outcome)
         for exchange in scenario.exchanges:
             if reason := excluded(exchange):
@@ -94,7 +98,7 @@ class Replay:
             except (aiohttp.ClientError, TimeoutError) as error:
                 outcome.differences.append(f"{_label(exchange)}: no answer: {type(error).__name__} {error}")
         for one in running:
-            await one.finish(AWAIT_SECONDS)
+            await one.finish(self._patience)
             self._report(one.exchange, one.compare(self.correspondence, self.node_names), outcome)
         return outcome
 
@@ -105,6 +109,16 @@ class Replay:
             if token and exchange.status == 410 and self.correspondence.continue_token(token) == token:
                 answer = await self._send("GET", f"{self.base}{exchange.path}?limit=2", self._headers, None)
                 self.correspondence.remember_continue(token, answer.body["metadata"]["continue"])
+
+    async def _sweep(self, scenario: Scenario) -> None:
+        """Deletes the namespaces that were deleted past the recording proxy, and waits for their end."""
+        for namespace in SWEPT_BEFORE.get(scenario.name, ()):
+            url = f"{self.base}/api/v1/namespaces/{namespace}"
+            deadline = time.monotonic() + SWEEP_SECONDS
+            answer = await self._send("DELETE", url, self._headers, None)
+            while answer.status != 404 and time.monotonic() < deadline:
+                await asyncio.sleep(POLL_SECONDS)
+                answer = await self._send("GET", url, self._headers, None)
 
     async def _namespaces(self, scenario: Scenario, outcome: Outcome) -> None:
         """Creates the namespaces that the recording used without a recorded request that made them."""
@@ -129,11 +143,11 @@ class Replay:
 
     async def _catch_up(self, running: list[Running], moment: int) -> None:
         for one in list(running):
-            if not await one.seen_until(moment, AWAIT_SECONDS):
+            if not await one.seen_until(moment, self._patience):
                 one.give_up()
-            if one.exchange.ended and one.exchange.end <= moment:
+            if one.exchange.end <= moment:
                 # The recorded client had left by then, and saw nothing more.
-                await one.finish(AWAIT_SECONDS)
+                await one.finish(self._patience, leave=True)
 
     async def _exchange(
         self, scenario: Scenario, exchange: Exchange, running: list[Running], outcome: Outcome
@@ -156,7 +170,7 @@ class Replay:
     async def _answer_and_compare(
         self, exchange: Exchange, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> Comparison:
-        limit = AWAIT_SECONDS if self._failed_waits < SLOW_AFTER else 0.2
+        limit = self._patience if self._failed_waits < SLOW_AFTER else 0.2
         if not _MOVING.search(exchange.path):
             limit = 0.0
         deadline = time.monotonic() + limit
@@ -227,7 +241,7 @@ class Replay:
         if not isinstance(status, Mapping) or exchange.status != 200 or not status:
             return
         url = self.base + quote(self.correspondence.rewrite(exchange.path), safe="/:")
-        limit = AWAIT_SECONDS if self._failed_waits < SLOW_AFTER else 0.2
+        limit = self._patience if self._failed_waits < SLOW_AFTER else 0.2
         deadline = time.monotonic() + limit
         while time.monotonic() < deadline:
             answer = await self._send("GET", url, {"Accept": "application/json", **self._headers}, None)
@@ -261,6 +275,8 @@ class Replay:
         body = exchange.body
         if not (isinstance(body, Mapping) and "$protobuf" in body):
             body = known.rewrite_body(body)
+        if isinstance(body, Mapping) and "$protobuf" in body and "base64" not in body:
+            headers["Content-Type"] = "application/json"
         raw = RAW_BODIES.get((exchange.scenario, exchange.seq))
         return url + ("?" + "&".join(query) if query else ""), headers, raw or wire_body(body)
 

@@ -12,7 +12,22 @@ OUT_OF_SCOPE: dict[str, str] = {}
 
 # Before these the recorded API server was started anew (its watch cache was empty, or etcd compacted): the
 # replay kills the double and starts it again.
-RESTART_BEFORE = frozenset({"watch-gone-410-etcd35", "list-expired-410-etcd35"})
+RESTART_BEFORE = frozenset({"watch-gone-410-etcd35", "list-expired-410-etcd35", "pyasync-watch"})
+
+# Seconds to wait for a state that comes late by design: back-off after a failure, work that takes its time.
+PATIENCE = {
+    "pod-crashloop": 25.0,
+    "pod-liveness": 15.0,
+    "pod-oom": 15.0,
+    "job-failure": 15.0,
+    "dep-recreate": 8.0,
+    "kpo-deferrable": 8.0,
+    "kpo-reattach": 8.0,
+    "kpo-on-kill": 8.0,
+}
+
+# Namespaces that the recorder deleted without a recorded request before these scenarios.
+SWEPT_BEFORE = {"pysync-version": ("k-basic", "k-dep"), "pyasync-version": ("k-pf",)}
 
 # Single exchanges of scenarios that are otherwise replayed, with the normalisation that covers them.
 _EXCLUDED: dict[tuple[str, int], str] = {

@@ -33,7 +33,9 @@ NORMALISATIONS: dict[str, str] = {
     "which kubectl can do without, and carries its own validators",
     "earlier state": "lists of all namespaces show Pods and Deployments from before the recording began: not "
     "compared; namespaces that the recording used without making them are made by the replay",
-    "machine": "a Node's capacity, images, system and addresses are those of the machine",
+    "repeats": "how often an Event was repeated depends on how long the recorder waited",
+    "machine": "a Pod's own status.resources come from cgroups, which the recording had switched off; a "
+    "Node's capacity, images, system and addresses are those of the machine",
     "Go struct": "a 422 that prints internal Go structs or a diff of them is compared without that print",
     "coalesced events": "a watch may merge or split updates of one object between two states: compared are "
     "the types in order without repeats, and the last object",
@@ -57,13 +59,17 @@ _ADDRESS = re.compile(
 )
 # What a controller makes of a workload's name: the hash of the template, and a pod's own tail.
 _HASHED = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{8,10}(-[bcdfghjklmnpqrstvwxz2456789]{5})?(?![a-z0-9-])")
-_RUNTIME = re.compile(r"(\b(?:containerd|process)://\S+?)(?=[\"\s,]|$)|\b(?:\S+@)?sha256:[0-9a-f]{64}")
+_RUNTIME = re.compile(
+    r"(\b(?:containerd|process)://\S+?)(?=[\"\s,]|$)|\b(?:\S+@)?sha256:[0-9a-f]{64}|\b[0-9a-f]{64}\b"
+)
 _AGE = re.compile(r"(?:\d+[smhdy])+|<unknown>|<invalid>")
 _AGE_COLUMNS = ("age", "last seen", "first seen", "duration", "last schedule")
 _VERSIONS_IN_TEXT = re.compile(
     r"(Too large resource version: \d+, current: )\d+|(too old resource version: )\d+ \(\d+\)"
 )
-_GO_PRINT = re.compile(r"(Invalid value: )\{.*\}(: field is immutable)|\n@@.*", re.S)
+_GO_PRINT = re.compile(
+    r"(Invalid value: )\"?\{.*\}\"?(: field is immutable|: strict decoding error)|\n@@.*", re.S
+)
 _CONTINUE_KEYS = ("continue",)
 _NODES = re.compile(r"\b(?:node[12]|fakenode)\b")
 _COMPONENTS = frozenset(
@@ -113,6 +119,11 @@ class Scrubber:
     def _object(self, value: Mapping[str, Any]) -> dict[str, Any]:
         if value.get("kind") == "Table":
             return self._table(value)
+        if "involvedObject" in value and isinstance(value.get("count"), int):
+            value = {**value, "count": self._note("repeats", "<count>")}
+        if "phase" in value and "qosClass" in value and "resources" in value:
+            self.used.add("machine")
+            value = {key: item for key, item in value.items() if key != "resources"}
         if _is_openshift(value):
             return {"<OpenShift>": self._note("OpenShift", "")}
         if value.get("kind") == "Node" and "metadata" in value:
@@ -202,6 +213,8 @@ class Scrubber:
             return self._note("time", "<age>")
         if isinstance(cell, str) and re.fullmatch(r"\d+ \(\S+ ago\)", cell):
             return self._note("time", f"{cell.split()[0]} (<age> ago)")
+        if column == "count" and isinstance(cell, int):
+            return self._note("repeats", "<count>")
         return self.scrubbed(cell, column)
 
     def _text(self, text: str, key: str) -> str:

@@ -41,7 +41,8 @@ class Running:
     def give_up(self) -> None:
         self.abandoned = True
 
-    async def finish(self, seconds: float) -> None:
+    async def finish(self, seconds: float, *, leave: bool = False) -> None:
+        """Waits for what is still due and closes; with `leave` without waiting for the server to end it."""
         raise NotImplementedError
 
     def compare(self, correspondence: Correspondence, node_names: Sequence[str]) -> Comparison:
@@ -142,14 +143,18 @@ class Watch(Running):
         have = _last_states(self.events, _recorded_view)
         return all(sorted(have.get(name, ())) == sorted(states) for name, states in wanted.items())
 
-    async def finish(self, seconds: float) -> None:
+    async def finish(self, seconds: float, *, leave: bool = False) -> None:
         if self._finished:
             return
         self._finished = True
         recorded = [one["event"] for one in self.exchange.events]
         if not self.abandoned and await self._has(recorded, seconds):
             await self._settled(recorded, seconds)
-        if not self.exchange.ended and int(self.exchange.parameters.get("timeoutSeconds", "600")) <= 8:
+        if (
+            not leave
+            and not self.exchange.ended
+            and int(self.exchange.parameters.get("timeoutSeconds", "600")) <= 8
+        ):
             try:
                 limit = int(self.exchange.parameters.get("timeoutSeconds", "8")) + 1.5
                 await asyncio.wait_for(asyncio.shield(self._task), limit)
@@ -315,7 +320,7 @@ class FollowedLog(Running):
         except aiohttp.ClientError as error:
             self.trouble = f"{type(error).__name__} {error}"
 
-    async def finish(self, seconds: float) -> None:
+    async def finish(self, seconds: float, *, leave: bool = False) -> None:
         if self._task.done():
             return
         wanted = len(str(self.exchange.response or ""))
@@ -403,7 +408,7 @@ class WebSocket(Running):
                 self.received[data[0]] = self.received.get(data[0], b"") + data[1:]
         self.close_code = socket.close_code
 
-    async def finish(self, seconds: float) -> None:
+    async def finish(self, seconds: float, *, leave: bool = False) -> None:
         return
 
     def compare(self, correspondence: Correspondence, node_names: Sequence[str]) -> Comparison:
