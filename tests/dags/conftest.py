@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from local_platform.sources import ServiceRepository
 from own_airflow import (
     EVERYBODY,
     OwnAirflow,
@@ -18,6 +17,8 @@ from own_airflow import (
     when_a_rollout_begins,
 )
 from own_platform import OwnPlatform
+
+from local_platform.sources import ServiceRepository
 
 
 @pytest.fixture(scope="package")

@@ -18,10 +18,11 @@ from urllib.parse import unquote
 import httpx
 import psycopg
 import yaml
+from own_platform import OwnPlatform
+
 from local_platform.layout import CHECKOUT
 from local_platform.services.airflow import airflow_settings, passwords
 from local_platform.sources import Commit
-from own_platform import OwnPlatform
 
 DATABASE = "airflow_dag_tests"
 DAGS = CHECKOUT / "dags"
@@ -56,6 +57,11 @@ class Way:
 
     commit: Commit
     runs: Mapping[str, TestRun]
+
+    @property
+    def release(self) -> str:
+        """Its name, as the form takes it."""
+        return f"{self.commit.version}-{self.commit.id[:8]}"
 
 
 @dataclass
@@ -188,6 +194,8 @@ def _use_these_settings() -> None:
 @contextmanager
 def database_and_api(airflow: OwnAirflow) -> Iterator[None]:
     """Airflow's tables, migrated once, and its API on the port that the settings name."""
+    # Only a running platform knows the images that it has built.
+    os.environ.update(airflow.settings())
     with psycopg.connect(airflow.platform.dsn("postgres", "postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {DATABASE} OWNER airflow")
     done = airflow.platform.run("airflow", "db", "migrate", settings=airflow.settings())

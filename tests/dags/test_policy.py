@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from local_platform.layout import CHECKOUT
 from own_airflow import DAGS, OwnAirflow, dag_bag
+
+from local_platform.layout import CHECKOUT
 
 SERVICES = ("llm-service", "fm-llm-solver")
 ENVIRONMENTS = ("development", "staging", "production")

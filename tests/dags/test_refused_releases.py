@@ -7,11 +7,12 @@ import string
 from pathlib import Path
 
 import pytest
-from analyzer.engine.checks import base62_crc32
-from local_platform.sources import ServiceRepository, edit
 from own_airflow import OwnAirflow, Voters, Way
 from own_platform import OwnPlatform
 from test_promotion_runs import NAMESPACES, SOLVER, served
+
+from analyzer.engine.checks import base62_crc32
+from local_platform.sources import ServiceRepository, edit
 
 pytestmark = pytest.mark.platform
 
@@ -74,7 +75,7 @@ def test_production_refuses_what_staging_has_not_verified_and_lists_what_it_woul
     assert run.with_state("failed") == {"resolve", "watcher"}
     (page,) = airflow.pages(run)
     assert "'9.9.9-00000000' is not verified in staging" in page
-    assert f"{first.commit.version}-{first.commit.id[:8]}" in page
+    assert first.release in page
 
 
 def test_a_reject_closes_the_other_seats_and_ends_the_run(
@@ -111,7 +112,7 @@ def test_a_rollback_without_anything_to_go_back_to_says_so(airflow: OwnAirflow, 
     run = airflow.run(f"rollback_llm-service_{environment}")
     assert run.red
     (page,) = airflow.pages(run)
-    assert "promote an earlier release instead" in page
+    assert "release instead" in page
 
 
 def test_marking_the_rollout_successful_verifies_nothing(
@@ -126,3 +127,14 @@ def test_marking_the_rollout_successful_verifies_nothing(
     assert run.with_state("failed") == {"record", "watcher"}
     refused = airflow.run(f"promote_{SOLVER}_staging", release=f"{commit.version}-{commit.id[:8]}")
     assert refused.with_state("failed") == {"resolve", "watcher"}
+
+
+def test_a_first_release_has_nothing_to_go_back_to(
+    airflow: OwnAirflow, platform: OwnPlatform, first: Way
+) -> None:
+    before = served(platform, "production")
+    run = airflow.run(f"rollback_{SOLVER}_production")
+    assert run.red
+    assert served(platform, "production") == before
+    (page,) = airflow.pages(run)
+    assert "going back would leave nothing that serves" in page
