@@ -120,7 +120,10 @@ async def record_approvals(desk: wiring.Desk, run: Run) -> None:
     """Count the votes that Airflow's API holds and write the grant, bound to the digest."""
     promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
     rule = desk.catalog.approval_rule(run.service, run.environment)
-    emails = await desk.source.authors(run.service, promotion.release.commit, None)
+    served = await desk.ledger.promotions.verified(run.service, run.environment)
+    emails = await desk.source.authors(
+        run.service, promotion.release.commit, served[0].commit if served else None
+    )
     authors = desk.catalog.users_of(emails)
     answers = await desk.airflow.votes(run.dag_id, run.run_id)
     votes = [
