@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from platform_ops.adapters.kube_api import KubeApi
 
 PARTS = ("registry", "s3", "inbox", "prometheus")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
+
 from platform_ops.adapters.airflow_api import AirflowApi, Answer
 from platform_ops.core.errors import Conflict, NotFound, OpsError, Refused, Unavailable
 

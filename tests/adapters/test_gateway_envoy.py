@@ -16,6 +16,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+
 from local_platform.demo.load import Load, Mix, Record, Summary, summarise
 from local_platform.gateway.admin import EnvoyAdmin
 from local_platform.gateway.bootstrap import bootstrap

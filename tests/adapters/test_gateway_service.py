@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+
 from local_platform.gateway.envoy import ProcessIdentity
 from local_platform.gateway.status import CONTROLLER_NAME
 

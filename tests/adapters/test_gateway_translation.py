@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from local_platform.gateway.backends import Backend
 from local_platform.gateway.routes import UnsupportedRoute, header_changes, seconds
 from local_platform.gateway.status import CONTROLLER_NAME, parent_statuses

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fakes_outside import FakeCommit, MemoryRepository
+
 from platform_ops.adapters.git import GitRepositories
 from platform_ops.core.errors import NotFound, Refused, Unavailable
 from platform_ops.core.ports import SourceRepository

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from conftest import Servers
+
 from platform_ops.adapters.images import ImageName, RegistryImages
 from platform_ops.adapters.registry import Credentials, Registry
 from platform_ops.core.errors import NotFound, Refused, Unavailable

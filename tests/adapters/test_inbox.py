@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+
 from local_platform.inbox.app import create_app
 from local_platform.inbox.page import mrkdwn
 from local_platform.inbox.slack import RateLimit

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from colours import DIGEST, MANIFESTS, OTHER_DIGEST, endpoints, fresh_target, image, pod, replica_set
 from conftest import Servers
+
 from platform_ops.adapters.kube_api import KubeApi, object_path
 from platform_ops.adapters.kubernetes import KubernetesWorkloads
 from platform_ops.core.errors import PermanentError, Refused, Unavailable

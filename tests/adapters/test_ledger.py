@@ -11,6 +11,9 @@ from datetime import timedelta
 import psycopg
 import pytest
 from fakes import MIDNIGHT, ManualClock, MemoryLedger, seconds
+from postgres_server import PostgresServer
+from rollout_scenes import PLAN, TARGET, V1, V2, V3, release
+
 from platform_ops.adapters.clock import SystemClock
 from platform_ops.adapters.ledger import Ledger
 from platform_ops.adapters.ledger.guard import LedgerApprovals
@@ -29,8 +32,6 @@ from platform_ops.core.paging import Page
 from platform_ops.core.records import Entry, Promotion
 from platform_ops.core.release import Colour, Weights
 from platform_ops.core.state import CheckReport, Hold, Phase, Rollout, Wish
-from postgres_server import PostgresServer
-from rollout_scenes import PLAN, TARGET, V1, V2, V3, release
 
 DAG = "promote_llm-service_production"
 RULE = ApprovalRule(

@@ -9,14 +9,15 @@ from datetime import timedelta
 
 import pytest
 from fakes import World, seconds
+from postgres_server import PostgresServer
+from rollout_scenes import PLAN, V1, V2, request
+
 from platform_ops.adapters.clock import SystemClock
 from platform_ops.adapters.ledger import Ledger
 from platform_ops.controller.rollouts import NoCrashPoints, Ports, RolloutController
 from platform_ops.core.plan import Plan, Step
 from platform_ops.core.release import Colour, Weights
 from platform_ops.core.state import Phase
-from postgres_server import PostgresServer
-from rollout_scenes import PLAN, V1, V2, request
 
 AT_ONCE = timedelta()
 SHORT: Plan = replace(

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 from conftest import Servers
+
 from platform_ops.adapters.object_store import S3ObjectStore
 from platform_ops.core.errors import Refused, Unavailable
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from fakes import ManualClock, MemoryLedger, seconds
+
 from platform_ops.adapters.outbox import Pager, blocks
 from platform_ops.core.errors import Refused, Unavailable
 from platform_ops.core.paging import Page, page_key

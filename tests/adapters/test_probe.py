@@ -10,6 +10,7 @@ from datetime import timedelta
 import httpx
 import pytest
 from aiohttp import web
+
 from platform_ops.adapters.probe import HttpProbe
 from platform_ops.core.release import Colour, Target
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 from conftest import Servers
+
 from platform_ops.adapters.prometheus import PrometheusMetrics
 from platform_ops.core.errors import Refused, Unavailable
 from platform_ops.core.ports import Point

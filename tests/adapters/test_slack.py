@@ -6,6 +6,7 @@ import httpx
 import pytest
 from conftest import Servers
 from fakes_outside import MemoryChat
+
 from platform_ops.adapters.slack import SlackChat
 from platform_ops.core.errors import Refused, Unavailable
 from platform_ops.core.ports import Chat

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from colours import DIGEST, MANIFESTS, OTHER_DIGEST, fresh_target, image
+
 from platform_ops.adapters.kube_api import KubeApi, object_path
 from platform_ops.adapters.kubernetes import KubernetesWorkloads
 from platform_ops.adapters.traffic import HTTPRouteRouter

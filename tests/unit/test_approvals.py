@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from fakes import MIDNIGHT, seconds
+
 from platform_ops.core.approvals import ApprovalRule, QuorumResult, Vote, quorum
 
 PRODUCTION = ApprovalRule(

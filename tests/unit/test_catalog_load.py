@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from platform_ops.catalog.fields import format_duration, parse_duration
 from platform_ops.catalog.load import LAST_VALID, canonical, load, load_last_valid, load_text
 from platform_ops.catalog.models import ENVIRONMENTS, Catalog

@@ -11,6 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner, Result
+
 from platform_ops import wiring
 from platform_ops.adapters.clock import SystemClock
 from platform_ops.adapters.ledger import Ledger
@@ -22,7 +24,6 @@ from platform_ops.core.approvals import ApprovalRule, Vote
 from platform_ops.core.records import Entry, Promotion
 from platform_ops.core.release import Colour, Release
 from platform_ops.core.state import Phase, Rollout
-from typer.testing import CliRunner, Result
 
 ROOT = Path(__file__).parents[2]
 V1 = Release("llm-service", "1.0.0", "1" * 40, "sha256:" + "1" * 64)

@@ -9,6 +9,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+
 from platform_ops.catalog import schema
 from platform_ops.cli.reference import cli_page, settings_page
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from local_platform.images.errors import BuildError
 from local_platform.images.layer import Layer, Node, Tree, cached
 from local_platform.images.python_files import with_byte_code

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from local_platform.images.errors import BuildError
 from local_platform.images.recipe import Recipe
 from local_platform.images.registry import Repository

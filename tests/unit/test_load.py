@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+
 from local_platform.demo.load import Load, Mix, Record, read_records, summarise
 
 

@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
+
 from local_platform.errors import PlatformError
 from local_platform.kept import FIRST_PORT, LAST_PORT, Ports, Secrets, is_free, write_private
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from local_platform.cluster_access import ENVIRONMENTS
 from local_platform.errors import PlatformError
 from local_platform.kept import Ports, Secrets

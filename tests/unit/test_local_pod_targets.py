@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from local_platform.services.pod_targets import apply_event, targets
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from local_platform import processes
 from local_platform.errors import PlatformError
 from local_platform.processes import Record, end_first, end_rest, family, listener, running, start

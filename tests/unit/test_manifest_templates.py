@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema
 import kubernetes_validate
 import pytest
+
 from local_platform.cluster.crds import GATEWAY_API_CRDS
 from platform_ops.adapters.manifests import render
 

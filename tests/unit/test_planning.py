@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fakes_outside import MemoryImages
+
 from platform_ops.adapters.manifests import Manifests, render
 from platform_ops.catalog.load import load
 from platform_ops.catalog.models import ENVIRONMENTS

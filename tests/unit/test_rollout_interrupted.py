@@ -9,10 +9,11 @@ from datetime import timedelta
 
 import pytest
 from fakes import CrashAt, Killed, seconds
+from rollout_scenes import V1, V2, Scene, quick, request
+
 from platform_ops.adapters.lease import LEASE
 from platform_ops.core.release import Colour, Weights
 from platform_ops.core.state import Phase
-from rollout_scenes import V1, V2, Scene, quick, request
 
 TAKEOVER = seconds(30)
 

@@ -10,10 +10,11 @@ import pytest
 from fakes import seconds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rollout_scenes import V1, V2, Scene, quick, request
+
 from platform_ops.core.errors import GateClosed, OpsError
 from platform_ops.core.release import Colour, Weights
 from platform_ops.core.state import Phase
-from rollout_scenes import V1, V2, Scene, quick, request
 
 PLAN = quick(
     warm=timedelta(minutes=10),

@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import pytest
 from fakes import seconds
+from rollout_scenes import PLAN, TARGET, V1, V2, V3, Scene, quick, request
+
 from platform_ops.core.errors import Held
 from platform_ops.core.plan import OnInsufficientSamples
 from platform_ops.core.release import Colour, Weights
 from platform_ops.core.state import Phase
-from rollout_scenes import PLAN, TARGET, V1, V2, V3, Scene, quick, request
 
 OLD_ONLY, NEW_ONLY = Weights(100, 0), Weights(0, 100)
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 from fakes import MIDNIGHT, seconds
+
 from platform_ops.core.ports import Point
 from platform_ops.core.triggers import (
     Kind,
