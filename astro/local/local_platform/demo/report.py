@@ -131,6 +131,7 @@ body{font:16px/1.5 system-ui,sans-serif;color:#1d2430;max-width:70rem;margin:2re
 h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2rem}
 table{border-collapse:collapse;width:100%}td,th{padding:.3rem .6rem;border-bottom:1px solid
 #e3e6ea;text-align:left;vertical-align:top}
+td:first-child,.at{white-space:nowrap;width:1%}
 .at{color:#6b7280;white-space:nowrap;font-variant-numeric:tabular-nums}.ok{color:#2c7a4b;font-weight:600}.no{color:#b42318;font-weight:600}
 img{width:100%;height:auto}.verdict{padding:.6rem
 1rem;border-radius:.5rem;background:#eef6f0}.verdict.bad{background:#fdecea}
