@@ -122,7 +122,6 @@ class AirflowDatabase(Part):
 
 class AirflowPart(Part):
     needs: ClassVar[tuple[str, ...]] = ("airflow-database", "images", "ledger")
-    ports: ClassVar[tuple[str, ...]] = ("airflow",)
     ready_seconds: ClassVar[float] = 180.0
     stop_seconds: ClassVar[float] = 25.0
     arguments: ClassVar[tuple[str, ...]]
@@ -149,6 +148,7 @@ class AirflowPart(Part):
 
 class AirflowApi(AirflowPart):
     name: ClassVar[str] = "airflow-api"
+    ports: ClassVar[tuple[str, ...]] = ("airflow",)
     arguments: ClassVar[tuple[str, ...]] = ("api-server",)
     component: ClassVar[str] = "metadatabase"
 
