@@ -62,16 +62,15 @@ async def _judge(demonstration: Demonstration, first: Version, second: Version, 
     expected = first if fault else second
     built = demonstration.built_digest(expected.commit)
     proofs: list[Proof] = [proof.same_artefact(built, digest)]
-    audit = demonstration.ops("audit", SERVICE)["entries"]
+    audit = demonstration.ops("audit", SERVICE)
     proofs += [proof.approvals_recorded(audit, digest, where) for where in ("staging", "production")]
     if fault is None:
         proofs += [proof.gradual(weights, STEPS, second.began), proof.nothing_failed(records)]
     else:
         proofs.append(proof.traffic_is_on(live, weights, records))
-        proofs += proof.rolled_back(
-            demonstration.ops("status", SERVICE, "production"), second.production.state
-        )
-        proofs.append(proof.paged_once(await demonstration.messages(), second.production.run_id))
+        run = second.production
+        proofs += proof.rolled_back(audit, run.run_id, run.state)
+        proofs.append(proof.paged_once(await demonstration.messages(), run.run_id))
     return Story(
         title=_title(first, second, fault),
         events=demonstration.told.events,

@@ -27,12 +27,15 @@ def same_artefact(built: str | None, live: str | None) -> Proof:
 def approvals_recorded(audit: Sequence[Mapping[str, Any]], digest: str, environment: str) -> Proof:
     """The ledger, asked by `ops audit`, names who let this digest in, by role."""
     wanted = PRODUCTION_QUORUM if environment == "production" else STAGING_QUORUM
-    votes = [
-        row
-        for row in audit
-        if row["digest"] == digest and row["environment"] == environment and row["kind"] == "vote"
+    granted = [
+        entry
+        for entry in audit
+        if entry["promotion"]["environment"] == environment
+        and entry["promotion"]["digest"] == digest
+        and entry["grant"]
     ]
-    by_role = {role: sorted({row["who"] for row in votes if row["role"] == role}) for role in wanted}
+    votes = [vote for entry in granted for vote in entry["votes"] if vote["option"] == "Approve"]
+    by_role = {role: sorted({vote["user"] for vote in votes if vote["role"] == role}) for role in wanted}
     names = "; ".join(f"{role}: {', '.join(users) or 'nobody'}" for role, users in by_role.items())
     return Proof(
         f"The ledger holds the approvals of this digest for {environment}",
@@ -76,14 +79,19 @@ def traffic_is_on(colour: str, weights: Sequence[Weights], records: Sequence[Rec
     )
 
 
-def rolled_back(status: Mapping[str, Any], run_state: str) -> Sequence[Proof]:
-    phase = status["rollout"]["phase"]
+def rolled_back(audit: Sequence[Mapping[str, Any]], run_id: str, run_state: str) -> Sequence[Proof]:
+    """What the ledger's journal says of the run's rollout, and what Airflow shows."""
+    journal = [line for entry in audit if entry["promotion"]["run_id"] == run_id for line in entry["journal"]]
+    phase = journal[-1]["detail"]["phase"] if journal else "no rollout"
+    verified = [line["why"] for line in journal if line["what"] == "VerifyOld" and line["kind"] == "done"]
+    why = next((line["why"] for line in journal if line["what"] == "BeginRollback"), "nothing")
     return (
         Proof(
-            "The old version was verified after going back",
-            phase == "RolledBack",
-            f"{phase}: {status['rollout']['reason']}",
+            "The rollout went back by itself",
+            any(line["detail"]["phase"] == "RolledBack" for line in journal),
+            f"{phase}, because: {why}",
         ),
+        Proof("The old version was verified after going back", bool(verified), "; ".join(verified) or "not"),
         Proof("The run is red", run_state == "failed", f"run {run_state}"),
     )
 

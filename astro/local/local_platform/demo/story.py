@@ -273,7 +273,7 @@ class Demonstration:
 
     def ops(self, *arguments: str) -> Any:
         """What `ops … --json` answers."""
-        command = [sys.executable, "-m", "platform_ops.cli", *arguments, "--json"]
+        command = [self.platform.layout.program("ops"), *arguments, "--json"]
         env = {**self.platform.environment(), **all_settings(self.platform)}
         done = subprocess.run(command, env=env, cwd=CHECKOUT, capture_output=True, text=True, check=False)
         if done.returncode:
