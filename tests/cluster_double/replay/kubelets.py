@@ -50,6 +50,7 @@ address = socket.gethostbyname(socket.gethostname())
 http.server.ThreadingHTTPServer((address, 8080), Handler).serve_forever()
 """
 PYTHON = """#!/bin/sh
+unset PYTHONUNBUFFERED
 if [ "$1 $2" = "-m http.server" ]; then
     shift 2
     exec /usr/bin/python3-real -m http.server --bind "$(/usr/bin/python3-real -c \\
@@ -79,6 +80,7 @@ def app_image(cache: Path) -> Image:
 
     recipe = Recipe(
         packages=("none",),
+        uid=10001,
         command=("python3", "/app/app.py"),
         env={"PYTHONHOME": str(Path(stdlib_prefix())), "PATH": "/usr/local/bin:/usr/bin:/bin"},
     )

@@ -56,9 +56,9 @@ def render(rows: Mapping[str, Row]) -> str:
         "Kubernetes 1.36.2 API server: the recorded requests go out in their recorded order, and status,",
         "headers (content-type, warning, allow, retry-after), bodies, watch events, tables and the frames",
         "of exec and attach are compared. The first control plane's Pods ran under a kubelet; here the node",
-        "runs them, from an image that the test makes. The second one had no kubelet: a script patched Pod status,",
-        "and the test's does the same. What earlier scenarios created is there because they are replayed in",
-        "order.",
+        "runs them, from an image that the test makes. The second one had no kubelet: a script patched Pod",
+        "status, and the test's does the same. What earlier scenarios created is there because they are",
+        "replayed in order.",
         "",
         f"**{len(rows)} scenarios: {counts[SAME]} same, {counts[AFTER]} same after a listed normalisation, "
         f"{counts[OUT]} out of scope" + (f", {counts[DIFFERS]} differ" if counts[DIFFERS] else "") + ".**",

@@ -16,6 +16,7 @@ def without_passing_states(recorded: Any, actual: Any) -> tuple[Any, Any]:
     if isinstance(recorded, Mapping) and isinstance(actual, Mapping):
         if recorded.get("kind") == "EventList":
             actual = _events_so_far(recorded, actual)
+        recorded = _without_gone(recorded, actual)
         if _is_passing(recorded, actual):
             recorded, actual = _settled_part(recorded), _settled_part(actual)
         keys = recorded.keys() & actual.keys()
@@ -40,6 +41,37 @@ def _events_so_far(recorded: Mapping[str, Any], actual: Mapping[str, Any]) -> Ma
             seen.remove(text)
             kept.append(item)
     return actual if seen else {**actual, "items": kept}
+
+
+def _without_gone(recorded: Mapping[str, Any], actual: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A list, or the objects of a watch, without those that were leaving and are gone in the double."""
+    items, others = recorded.get("items"), actual.get("items")
+    if isinstance(items, list) and isinstance(others, list):
+        left = {_name(one) for one in others}
+        return {**recorded, "items": [one for one in items if not _leaving(one) or _name(one) in left]}
+    return {key: value for key, value in recorded.items() if key in actual or not _left(value)}
+
+
+def _name(obj: Any) -> Any:
+    return (obj.get("metadata") or {}).get("name") if isinstance(obj, Mapping) else None
+
+
+def _leaving(obj: Any) -> bool:
+    return isinstance(obj, Mapping) and bool((obj.get("metadata") or {}).get("deletionTimestamp"))
+
+
+def _left(histories: Any) -> bool:
+    """Whether a watch's histories are all of objects that were already leaving when it began."""
+    return (
+        isinstance(histories, list)
+        and bool(histories)
+        and all(
+            isinstance(one, Mapping)
+            and one.get("types", [None])[-1] == "DELETED"
+            and _leaving(one.get("last"))
+            for one in histories
+        )
+    )
 
 
 def _is_passing(obj: Mapping[str, Any], actual: Mapping[str, Any]) -> bool:

@@ -30,6 +30,7 @@ AWAIT_SECONDS = 2.5
 POLL_SECONDS = 0.05
 REQUEST_SECONDS = 15.0
 SLOW_AFTER = 3
+SHORT_SECONDS = 0.2
 SWEEP_SECONDS = 20.0
 _NAMESPACE = re.compile(r"/namespaces/([^/]+)/")
 _OPENSHIFT = "openshift-service-ca.crt"
@@ -70,6 +71,7 @@ class Replay:
         self._session: aiohttp.ClientSession | None = None
         self._failed_waits = 0
         self._patience = AWAIT_SECONDS
+        self._deadline = 0.0
         self._validated: dict[str, dict[str, str]] = {}
         self._known_namespaces: set[str] = set()
 
@@ -86,6 +88,8 @@ class Replay:
         running: list[Running] = []
         self._failed_waits = 0
         self._patience = PATIENCE.get(scenario.name, AWAIT_SECONDS)
+        recorded = max((one.end for one in scenario.exchanges), default=0) / 1000
+        self._deadline = time.monotonic() + recorded + 2 * self._patience
         await self._sweep(scenario)
         await self._namespaces(scenario, outcome)
         for exchange in scenario.exchanges:
@@ -98,7 +102,7 @@ class Replay:
             except (aiohttp.ClientError, TimeoutError) as error:
                 outcome.differences.append(f"{_label(exchange)}: no answer: {type(error).__name__} {error}")
         for one in running:
-            await one.finish(self._patience)
+            await one.finish(self._limit())
             self._report(one.exchange, one.compare(self.correspondence, self.node_names), outcome)
         return outcome
 
@@ -109,6 +113,12 @@ class Replay:
             if token and exchange.status == 410 and self.correspondence.continue_token(token) == token:
                 answer = await self._send("GET", f"{self.base}{exchange.path}?limit=2", self._headers, None)
                 self.correspondence.remember_continue(token, answer.body["metadata"]["continue"])
+
+    def _limit(self) -> float:
+        """Seconds that the next wait may take: little when waits of this scenario failed or its time is over."""
+        if self._failed_waits >= SLOW_AFTER:
+            return SHORT_SECONDS
+        return max(SHORT_SECONDS, min(self._patience, self._deadline - time.monotonic()))
 
     async def _sweep(self, scenario: Scenario) -> None:
         """Deletes the namespaces that were deleted past the recording proxy, and waits for their end."""
@@ -143,11 +153,11 @@ class Replay:
 
     async def _catch_up(self, running: list[Running], moment: int) -> None:
         for one in list(running):
-            if not await one.seen_until(moment, self._patience):
+            if not await one.seen_until(moment, self._limit()):
                 one.give_up()
             if one.exchange.end <= moment:
                 # The recorded client had left by then, and saw nothing more.
-                await one.finish(self._patience, leave=True)
+                await one.finish(self._limit(), leave=True)
 
     async def _exchange(
         self, scenario: Scenario, exchange: Exchange, running: list[Running], outcome: Outcome
@@ -170,7 +180,7 @@ class Replay:
     async def _answer_and_compare(
         self, exchange: Exchange, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> Comparison:
-        limit = self._patience if self._failed_waits < SLOW_AFTER else 0.2
+        limit = self._limit()
         if not _MOVING.search(exchange.path):
             limit = 0.0
         deadline = time.monotonic() + limit
@@ -241,7 +251,7 @@ class Replay:
         if not isinstance(status, Mapping) or exchange.status != 200 or not status:
             return
         url = self.base + quote(self.correspondence.rewrite(exchange.path), safe="/:")
-        limit = self._patience if self._failed_waits < SLOW_AFTER else 0.2
+        limit = self._limit()
         deadline = time.monotonic() + limit
         while time.monotonic() < deadline:
             answer = await self._send("GET", url, {"Accept": "application/json", **self._headers}, None)

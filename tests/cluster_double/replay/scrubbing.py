@@ -33,7 +33,9 @@ NORMALISATIONS: dict[str, str] = {
     "which kubectl can do without, and carries its own validators",
     "earlier state": "lists of all namespaces show Pods and Deployments from before the recording began: not "
     "compared; namespaces that the recording used without making them are made by the replay",
+    "background": "a Pod of an earlier scenario that goes on failing is left out of later watches",
     "repeats": "how often an Event was repeated depends on how long the recorder waited",
+    "own image": "one answer is a file of the recorded image: compared by status and headers",
     "machine": "a Pod's own status.resources come from cgroups, which the recording had switched off; a "
     "Node's capacity, images, system and addresses are those of the machine",
     "Go struct": "a 422 that prints internal Go structs or a diff of them is compared without that print",
@@ -59,6 +61,7 @@ _ADDRESS = re.compile(
 )
 # What a controller makes of a workload's name: the hash of the template, and a pod's own tail.
 _HASHED = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{8,10}(-[bcdfghjklmnpqrstvwxz2456789]{5})?(?![a-z0-9-])")
+_NODE_PORT = re.compile(r"(?<=:)3[0-2]\d{3}(?=/)")
 _RUNTIME = re.compile(
     r"(\b(?:containerd|process)://\S+?)(?=[\"\s,]|$)|\b(?:\S+@)?sha256:[0-9a-f]{64}|\b[0-9a-f]{64}\b"
 )
@@ -240,6 +243,7 @@ class Scrubber:
         text = self._replaced(
             _RUNTIME, text, "container runtime", lambda m: "<container>" if m[1] else "<image>"
         )
+        text = self._replaced(_NODE_PORT, text, "address", lambda _: "<node port>")
         text = self._replaced(_ADDRESS, text, "address", lambda _: "<address>")
         text = self._replaced(_NODES, text, "address", lambda _: "<node>")
         if self._node_pattern:
