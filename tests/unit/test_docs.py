@@ -8,9 +8,9 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
 import typer
+from typer.core import TyperGroup
 
 from platform_ops.cli.main import app
 
@@ -82,13 +82,13 @@ def test_every_ops_command_on_a_page_exists_with_its_options(page: Path) -> None
         code
         for code in code_of(page)
         for said in OPS.finditer(code)
-        if not _understood(shlex_words(code[said.start(1) :]))
+        if not _understood(_words(code[said.start(1) :]))
     ]
 
     assert not wrong
 
 
-def shlex_words(line: str) -> list[str]:
+def _words(line: str) -> list[str]:
     try:
         return shlex.split(line, comments=True)
     except ValueError:
@@ -97,12 +97,12 @@ def shlex_words(line: str) -> list[str]:
 
 def _understood(words: list[str]) -> bool:
     """Whether the words begin with a command of `ops`, and their long options are among its own."""
-    command: click.Command = typer.main.get_command(app)
-    while isinstance(command, click.Group):
-        name = words.pop(0) if words else ""
-        if name.strip(".,;") not in command.commands:
-            return not name and command.name != "ops"
-        command = command.commands[name.strip(".,;")]
+    command = typer.main.get_command(app)
+    while isinstance(command, TyperGroup):
+        name = words.pop(0).strip(".,;:") if words else ""
+        if name not in command.commands:
+            return False
+        command = command.commands[name]
     options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
     return {word.partition("=")[0] for word in words if word.startswith("--") and len(word) > 2} <= options
 
