@@ -11,10 +11,11 @@ from pathlib import Path
 import psycopg
 import pytest
 from own_platform import WITHOUT_AIRFLOW, OwnPlatform, own_platform
-from platform_ops.adapters.ledger import Ledger
-from platform_ops.adapters.ledger.migrate import migrate
 from postgres_server import PostgresServer, start_postgres
 from psycopg import sql
+
+from platform_ops.adapters.ledger import Ledger
+from platform_ops.adapters.ledger.migrate import migrate
 
 TEMPLATE = "ledger_template"
 

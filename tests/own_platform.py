@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
 from local_platform import processes
 from local_platform.cluster_access import ClusterAccess
 from local_platform.layout import CHECKOUT, Layout
