@@ -213,4 +213,4 @@ async def _paged(platform: OwnPlatform, channel: str, key: str) -> bool:
 def _in_words(colour: Colour) -> list[str]:
     """As the journal says each step."""
     steps = [Weights.towards(colour, share) for share in (5, 25, 50, 100)]
-    return [f"to blue {one.blue} %, green {one.green} %" for one in steps]
+    return [f"blue {one.blue} %, green {one.green} %" for one in steps]

@@ -15,14 +15,12 @@ from aiohttp import web
 
 
 async def serve(certificate: str, key: str, body: bytes) -> None:
-    async def answer(_: web.Request) -> web.Response:
+    async def answer(_: web.BaseRequest) -> web.Response:
         return web.Response(body=body, content_type="application/json")
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    application = web.Application()
-    application.router.add_get("/{path:.*}", answer)
-    runner = web.AppRunner(application, access_log=None)
+    runner = web.ServerRunner(web.Server(answer, access_log=None))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
     print(runner.addresses[0][1], flush=True)
