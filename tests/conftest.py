@@ -21,7 +21,7 @@ TEMPLATE = "ledger_template"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two workers run the tests: whoever needs the one shared platform stays on one, else files stay whole."""
+    """Two workers run the tests: who needs the shared platform stays on one, else files stay whole."""
     for item in items:
         shares = "platform_state" in getattr(item, "fixturenames", ())
         item.add_marker(pytest.mark.xdist_group("platform" if shares else item.path.name))
