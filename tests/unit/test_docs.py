@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +31,7 @@ INLINE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
 MAKE = re.compile(r"(?:^|[\s(`])make ([a-z][a-z-]*)\b")
+PLATFORM = re.compile(r"-m local_platform ([a-z]+)")
 OPS = re.compile(r"(?:^|[\s(`:])ops ((?:[a-z]+)(?: [a-z][a-z-]*)*)")
 
 
@@ -74,6 +77,17 @@ def test_every_make_target_on_a_page_exists(page: Path) -> None:
     named = {target for code in code_of(page) for target in MAKE.findall(code)}
 
     assert named <= targets
+
+
+def test_every_command_of_the_local_platform_on_a_page_exists() -> None:
+    argv = [sys.executable, "-m", "local_platform", "--help"]
+    shown = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout
+    commands = set(re.findall(r"^    ([a-z]+)\b", shown, re.MULTILINE))
+
+    named = {command for page in PAGES for code in code_of(page) for command in PLATFORM.findall(code)}
+
+    assert "up" in named
+    assert named <= commands
 
 
 @every_page
