@@ -144,8 +144,8 @@ def test_every_page_of_the_documentation_can_be_reached_from_its_index() -> None
         seen.add(page)
         for link in LINK.findall(page.read_text(encoding="utf-8")):
             target = (page.parent / link.partition("#")[0]).resolve()
-            if target.suffix == ".md" and target.is_file() and target not in seen:
-                ahead.append(target)
+            pages = target.glob("*.md") if target.is_dir() else [target]
+            ahead += (page for page in pages if page.suffix == ".md" and page not in seen)
 
     assert {name_of(page) for page in DOCS.rglob("*.md")} <= {name_of(page) for page in seen}
 
