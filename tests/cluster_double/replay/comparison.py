@@ -26,11 +26,12 @@ _COMPONENT_NAMES = re.compile(
 class Comparison:
     """Collects the differences of one exchange and the normalisations that were needed."""
 
-    def __init__(self, correspondence: Correspondence, node_names: Sequence[str]) -> None:
+    def __init__(self, correspondence: Correspondence, node_names: Sequence[str], scenario: str = "") -> None:
         self.differences: list[str] = []
         self.normalisations: set[str] = set()
         self._known = correspondence
         self._node_names = tuple(node_names)
+        self._scenario = scenario
 
     def answers(self, exchange: Exchange, status: int, headers: Mapping[str, str], body: Any) -> None:
         """Status, listed headers and body of a plain answer."""
@@ -136,8 +137,8 @@ class Comparison:
         self._known.observe(actual)
         if recorded == actual:
             return
-        left = Scrubber(self._known.recorded_tokens, ("node1", "node2", "fakenode"))
-        right = Scrubber(self._known.actual_tokens, self._node_names)
+        left = Scrubber(self._known.recorded_tokens, ("node1", "node2", "fakenode"), self._scenario)
+        right = Scrubber(self._known.actual_tokens, self._node_names, self._scenario)
         before, after = left.scrubbed(recorded), right.scrubbed(actual)
         self.normalisations |= left.used
         found = differences(before, after)

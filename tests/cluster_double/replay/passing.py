@@ -47,13 +47,10 @@ def _without_gone(recorded: Mapping[str, Any], actual: Mapping[str, Any]) -> Map
     """A list, or the objects of a watch, without those that were leaving and are gone in the double."""
     items, others = recorded.get("items"), actual.get("items")
     if isinstance(items, list) and isinstance(others, list):
-        left = {_name(one) for one in others}
-        return {**recorded, "items": [one for one in items if not _leaving(one) or _name(one) in left]}
+        surplus = max(len(items) - len(others), 0)
+        leaving = [one for one in items if _leaving(one)][:surplus]
+        return {**recorded, "items": [one for one in items if not any(one is gone for gone in leaving)]}
     return {key: value for key, value in recorded.items() if key in actual or not _left(value)}
-
-
-def _name(obj: Any) -> Any:
-    return (obj.get("metadata") or {}).get("name") if isinstance(obj, Mapping) else None
 
 
 def _leaving(obj: Any) -> bool:
@@ -61,17 +58,20 @@ def _leaving(obj: Any) -> bool:
 
 
 def _left(histories: Any) -> bool:
-    """Whether a watch's histories are all of objects that were already leaving when it began."""
-    return (
-        isinstance(histories, list)
-        and bool(histories)
-        and all(
-            isinstance(one, Mapping)
-            and one.get("types", [None])[-1] == "DELETED"
-            and _leaving(one.get("last"))
-            for one in histories
-        )
-    )
+    """Whether a watch's histories are all of objects that were leaving, or only changed, when it began.
+
+    The double may have been done with them before the watch began: its list then showed their last state.
+    """
+    if not isinstance(histories, list) or not histories:
+        return False
+    return all(isinstance(one, Mapping) and _was_over(one) for one in histories)
+
+
+def _was_over(history: Mapping[str, Any]) -> bool:
+    types = history.get("types")
+    if types == ["MODIFIED"]:
+        return True
+    return isinstance(types, list) and types[-1] == "DELETED" and _leaving(history.get("last"))
 
 
 def _is_passing(obj: Mapping[str, Any], actual: Mapping[str, Any]) -> bool:
@@ -98,11 +98,22 @@ def _passing_pod(obj: Mapping[str, Any], status: Mapping[str, Any], actual: Mapp
     phase = status.get("phase")
     if phase in _PHASES and later in _PHASES and _PHASES.index(later) > _PHASES.index(phase):
         return True
+    if _restarting(status):
+        return True
     waiting = [
         (one.get("state") or {}).get("waiting", {}).get("reason")
         for one in (*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ()))
     ]
     return phase == "Pending" and (not waiting or any(reason in _COMING_UP for reason in waiting))
+
+
+def _restarting(status: Mapping[str, Any]) -> bool:
+    """Whether a container goes round between running, terminated and back-off."""
+    for one in status.get("containerStatuses") or ():
+        reason = ((one.get("state") or {}).get("waiting") or {}).get("reason")
+        if one.get("restartCount") or reason in ("CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull"):
+            return True
+    return False
 
 
 def _passing_workload(obj: Mapping[str, Any], spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool:

@@ -42,6 +42,7 @@ class Exchange:
     frames: tuple[Mapping[str, Any], ...]
     stream: tuple[Mapping[str, Any], ...]
     ended: str
+    in_protobuf: bool
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -122,6 +123,7 @@ def _exchange(one: Mapping[str, Any], raw: Mapping[tuple[str, int], Mapping[str,
         frames=tuple(one.get("frames", ())),
         stream=tuple(one.get("stream", ())),
         ended=one.get("ended") or "",
+        in_protobuf="watch_encoding" in one,
     )
 
 

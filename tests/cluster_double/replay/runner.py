@@ -115,13 +115,13 @@ class Replay:
                 self.correspondence.remember_continue(token, answer.body["metadata"]["continue"])
 
     def _limit(self) -> float:
-        """Seconds that the next wait may take: little when waits of this scenario failed or its time is over."""
+        """Seconds that the next wait may take: few when waits of this scenario failed or its time is over."""
         if self._failed_waits >= SLOW_AFTER:
             return SHORT_SECONDS
         return max(SHORT_SECONDS, min(self._patience, self._deadline - time.monotonic()))
 
     async def _sweep(self, scenario: Scenario) -> None:
-        """Deletes the namespaces that were deleted past the recording proxy, and waits for their end."""
+        """Deletes the namespaces that were deleted past the recording proxy; waits for their end."""
         for namespace in SWEPT_BEFORE.get(scenario.name, ()):
             url = f"{self.base}/api/v1/namespaces/{namespace}"
             deadline = time.monotonic() + SWEEP_SECONDS
@@ -187,7 +187,7 @@ class Replay:
         while True:
             answer = await self._send(exchange.method, url, headers, body)
             recorded = decoded(exchange.response)
-            comparison = Comparison(self.correspondence, self.node_names)
+            comparison = Comparison(self.correspondence, self.node_names, exchange.scenario)
             comparison.answers(exchange, answer.status, answer.headers, answer.body)
             if not comparison.differences or exchange.method != "GET":
                 break
@@ -255,7 +255,7 @@ class Replay:
         deadline = time.monotonic() + limit
         while time.monotonic() < deadline:
             answer = await self._send("GET", url, {"Accept": "application/json", **self._headers}, None)
-            comparison = Comparison(self.correspondence, self.node_names)
+            comparison = Comparison(self.correspondence, self.node_names, exchange.scenario)
             if answer.status == 404:
                 return
             if isinstance(answer.body, Mapping):

@@ -29,12 +29,13 @@ PATIENCE = {
 }
 
 # Namespaces that the recorder deleted without a recorded request before these scenarios.
-SWEPT_BEFORE = {"pysync-version": ("k-basic", "k-dep"), "pyasync-version": ("k-pf",)}
+SWEPT_BEFORE = {"pysync-version": ("k-basic", "k-dep", "k-pf")}
 
 # Single exchanges of scenarios that are otherwise replayed, with the normalisation that covers them.
 _EXCLUDED: dict[tuple[str, int], str] = {
     # The recorded server held Pods in `default` that no recorded request had created.
     ("disc-raw-documents", 26): "earlier state",
+    ("pysync-version", 4): "earlier state",
     ("dep-get-variants", 33): "earlier state",
     ("dep-get-variants", 34): "earlier state",
     ("dep-describe-node", 3): "earlier state",
@@ -83,16 +84,6 @@ RAW_BODIES: dict[tuple[str, int], bytes] = {
     ): b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"dup","name":"dup"},"dat":{}}',
 }
 
-
-# Pods that go on failing after the scenario that made them.
-BACKGROUND = {
-    "notready": "pod-readiness-fails",
-    "badimg": "pod-bad-image",
-    "pullimg": "pod-bad-image-pull",
-    "nocm": "pod-missing-configmap",
-    "crash": "pod-crashloop",
-    "live": "pod-liveness",
-}
 
 # Answers whose body is a file of the recorded image: the test's own image holds another text.
 OWN_CONTENT = frozenset({("proxy-subresource", 1)})

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .background import BACKGROUND
+
 NORMALISATIONS: dict[str, str] = {
     "uid": "uids are random",
     "time": "points in time, ages and durations since then",
@@ -33,7 +35,7 @@ NORMALISATIONS: dict[str, str] = {
     "which kubectl can do without, and carries its own validators",
     "earlier state": "lists of all namespaces show Pods and Deployments from before the recording began: not "
     "compared; namespaces that the recording used without making them are made by the replay",
-    "background": "a Pod of an earlier scenario that goes on failing is left out of later watches",
+    "background": "a Pod of an earlier scenario that goes on failing is left out of later watches and tables",
     "repeats": "how often an Event was repeated depends on how long the recorder waited",
     "own image": "one answer is a file of the recorded image: compared by status and headers",
     "machine": "a Pod's own status.resources come from cgroups, which the recording had switched off; a "
@@ -65,6 +67,7 @@ _NODE_PORT = re.compile(r"(?<=:)3[0-2]\d{3}(?=/)")
 _RUNTIME = re.compile(
     r"(\b(?:containerd|process)://\S+?)(?=[\"\s,]|$)|\b(?:\S+@)?sha256:[0-9a-f]{64}|\b[0-9a-f]{64}\b"
 )
+_EPOCH = re.compile(r"\bstart 1\d{9}\b")
 _AGE = re.compile(r"(?:\d+[smhdy])+|<unknown>|<invalid>")
 _AGE_COLUMNS = ("age", "last seen", "first seen", "duration", "last schedule")
 _VERSIONS_IN_TEXT = re.compile(
@@ -93,6 +96,7 @@ class Scrubber:
 
     tokens: Mapping[str, str]
     node_names: tuple[str, ...] = ()
+    scenario: str = ""
     used: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -124,6 +128,12 @@ class Scrubber:
             return self._table(value)
         if "involvedObject" in value and isinstance(value.get("count"), int):
             value = {**value, "count": self._note("repeats", "<count>")}
+        if "endpoints" in value and "addressType" in value:
+            metadata = {
+                key: item for key, item in (value.get("metadata") or {}).items() if key != "generation"
+            }
+            value = {**value, "metadata": metadata}
+            self.used.add("coalesced events")
         if "phase" in value and "qosClass" in value and "resources" in value:
             self.used.add("machine")
             value = {key: item for key, item in value.items() if key != "resources"}
@@ -197,6 +207,7 @@ class Scrubber:
         plain = {key: value for key, value in table.items() if key != "rows"}
         result = {**self._object({**plain, "kind": "table"}), "kind": "Table"}
         shown = []
+        rows = [row for row in rows if not self._goes_on(row)]
         if "roles" in names:
             # Nodes: all but name, status and roles is the machine's.
             self.used.add("machine")
@@ -210,6 +221,13 @@ class Scrubber:
             shown.sort(key=lambda one: json.dumps(one, sort_keys=True))
         result["rows"] = shown
         return result
+
+    def _goes_on(self, row: Mapping[str, Any]) -> bool:
+        name = ((row.get("object") or {}).get("metadata") or {}).get("name")
+        if BACKGROUND.get(str(name), self.scenario) == self.scenario:
+            return False
+        self.used.add("background")
+        return True
 
     def _cell(self, cell: Any, column: str) -> Any:
         if isinstance(cell, str) and _AGE.fullmatch(cell) and (column in _AGE_COLUMNS or not column):
@@ -232,6 +250,7 @@ class Scrubber:
             _GO_PRINT, text, "Go struct", lambda m: f"{m[1] or ''}<struct>{m[2] or ''}" if m[1] else ""
         )
         text = self._replaced(_UUID, text, "uid", lambda m: m[0] if m[0] == _ZERO_UUID else "<uid>")
+        text = self._replaced(_EPOCH, text, "time", lambda _: "start <time>")
         text = self._replaced(_TIME, text, "time", lambda _: "<time>")
         text = self._replaced(_TOKEN_VOLUME, text, "generated name", lambda _: "kube-api-access-<generated>")
         text = self._replaced(_EVENT_NAME, text, "generated name", lambda _: ".<generated>")

@@ -14,14 +14,15 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from .background import BACKGROUND
 from .comparison import Comparison
 from .correspondence import Correspondence
 from .passing import without_passing_states
 from .recordings import Exchange
-from .scope import BACKGROUND
-from .scrubbing import Scrubber, differences
+from .scrubbing import Scrubber, differences, without_protobuf_zeros
 
 _OPEN_SECONDS = 15.0
+_TURN_SECONDS = 1.0
 
 
 class Running:
@@ -179,10 +180,16 @@ class Watch(Running):
         for event in self.events:
             correspondence.observe(event)
         _learn_events(recorded, self.events, correspondence)
-        left = Scrubber(correspondence.recorded_tokens, ("node1", "node2", "fakenode"))
-        right = Scrubber(correspondence.actual_tokens, tuple(node_names))
+        left = Scrubber(
+            correspondence.recorded_tokens, ("node1", "node2", "fakenode"), self.exchange.scenario
+        )
+        right = Scrubber(correspondence.actual_tokens, tuple(node_names), self.exchange.scenario)
+        actual = self.events
+        if self.exchange.in_protobuf:
+            comparison.normalisations.add("protobuf answer")
+            recorded, actual = without_protobuf_zeros(recorded), without_protobuf_zeros(actual)
         before = _by_object(self._foreground(_typed(recorded), comparison), left, comparison)
-        after = _by_object(self._foreground(_typed(self.events), comparison), right, comparison)
+        after = _by_object(self._foreground(_typed(actual), comparison), right, comparison)
         comparison.normalisations |= left.used
         found = differences(before, after)
         if found and not differences(*without_passing_states(before, after)):
@@ -257,9 +264,22 @@ def _typed(events: Sequence[Any]) -> list[tuple[str, str, Any]]:
                     continue
                 table = {"kind": "Table", "columnDefinitions": columns, "rows": [row]}
                 found.append((name, str(event["type"]), table))
+        elif event.get("type") == "BOOKMARK":
+            found.append(_bookmark(obj))
         elif (obj.get("metadata") or {}).get("name") != "openshift-service-ca.crt":
             found.append((_key(obj), str(event.get("type")), obj))
     return found
+
+
+def _bookmark(obj: Mapping[str, Any]) -> tuple[str, str, Any]:
+    """A bookmark's object is empty but for its version; the one after the initial events says so."""
+    annotations = (obj.get("metadata") or {}).get("annotations") or {}
+    first = annotations.get("k8s.io/initial-events-end") == "true"
+    return (
+        f"{obj.get('kind')}/bookmark/{'initial-events-end' if first else ''}",
+        "BOOKMARK",
+        {"kind": obj.get("kind")},
+    )
 
 
 def _by_object(
@@ -400,6 +420,7 @@ class WebSocket(Running):
             raw = _frame_bytes(frame)
             if raw is None:
                 continue
+            await self._answered_until(frame)
             if frame.get("op") == "text":
                 await socket.send_str(raw.decode("utf-8", "surrogateescape"))
             else:
@@ -410,6 +431,18 @@ class WebSocket(Running):
         await socket.close()
         reader.cancel()
         await asyncio.gather(reader, return_exceptions=True)
+
+    async def _answered_until(self, sent: Mapping[str, Any]) -> None:
+        """Waits until the double answered as many bytes as the recorded server had before this frame."""
+        due = 0
+        for frame in self.exchange.frames:
+            if frame is sent:
+                break
+            if frame.get("dir") == "s2c" and frame.get("channel") is not None:
+                due += int(frame.get("len") or 0)
+        deadline = time.monotonic() + _TURN_SECONDS
+        while sum(map(len, self.received.values())) < due and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
 
     def _wants_status(self) -> bool:
         return any(frame.get("channel") == 3 for frame in self.exchange.frames)
