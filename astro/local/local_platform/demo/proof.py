@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 from local_platform.demo.load import Record
 from local_platform.demo.report import Proof
@@ -98,7 +99,7 @@ def rolled_back(audit: Sequence[Mapping[str, Any]], run_id: str, run_state: str)
 
 def paged_once(messages: Sequence[Mapping[str, Any]], run_id: str) -> Proof:
     """One message in the channel whose log link is of this run."""
-    pages = [message for message in messages if run_id in str(message)]
+    pages = [message for message in messages if run_id in unquote(str(message))]
     return Proof(
         "One page arrived, with a link to the log", len(pages) == 1, f"{len(pages)} messages name {run_id}"
     )
