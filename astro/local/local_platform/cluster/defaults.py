@@ -68,20 +68,11 @@ def _structs(value: Any, schema: TypeSchema | None) -> None:
             _structs(item, schema.items)
 
 
-# Times that Go writes as null when they are unset (no omitempty in types.go).
-_NULL_TIMES: Mapping[str, tuple[str, ...]] = {
-    "PodCondition": ("lastProbeTime", "lastTransitionTime"),
-    "Event": ("eventTime", "firstTimestamp", "lastTimestamp"),
-    "ContainerStateRunning": (),
-    "ContainerStateTerminated": ("startedAt", "finishedAt"),
-}
-
-
 def _null_times(value: Any, schema: TypeSchema | None) -> None:
     if schema is None:
         return
     if isinstance(value, dict):
-        for name in _NULL_TIMES.get(schema.short_name, ()):
+        for name in schema.null_times:
             value.setdefault(name, None)
         for name, item in value.items():
             _null_times(item, schema.child(name))

@@ -179,7 +179,7 @@ def _present(value: Any, schema: TypeSchema | None) -> dict[str, tuple[Any, Type
     children = {
         element: pair
         for element, pair in children_of(value, schema).items()
-        if pair[0] is not None or (schema is not None and schema.custom)
+        if pair[0] is not None or (schema is not None and (schema.custom or element[2:] in schema.null_times))
     }
     if schema is None:
         return children

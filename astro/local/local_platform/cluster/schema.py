@@ -52,6 +52,13 @@ _BY_VALUE: Mapping[str, tuple[str, ...]] = {
 }
 _TOP_LEVEL_BY_VALUE = ("metadata", "spec", "status")
 
+# Times that Go writes as null when they are unset (no omitempty in types.go).
+_NULL_TIMES: Mapping[str, tuple[str, ...]] = {
+    "PodCondition": ("lastProbeTime", "lastTransitionTime"),
+    "Event": ("eventTime", "firstTimestamp", "lastTimestamp"),
+    "ContainerStateTerminated": ("startedAt", "finishedAt"),
+}
+
 _SPECIAL_FORMS: Mapping[str, Form] = {
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": "int-or-string",
     "io.k8s.apimachinery.pkg.api.resource.Quantity": "quantity",
@@ -213,6 +220,11 @@ class TypeSchema:
             if name in self.always_written
             and (name in _BY_VALUE.get(self.short_name, ()) or name in _TOP_LEVEL_BY_VALUE)
         )
+
+    @cached_property
+    def null_times(self) -> tuple[str, ...]:
+        """Times that are written as null when nobody set them."""
+        return () if self.custom else _NULL_TIMES.get(self.short_name, ())
 
     @cached_property
     def declared_default(self) -> Json:
