@@ -12,6 +12,9 @@ from .scrubbing import Scrubber
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
+# Beyond every version that a recording knows: asked for on purpose.
+_FUTURE = 99_999_999
+
 
 class Correspondence:
     """Learns from answers to the same request, and rewrites later requests."""
@@ -77,24 +80,22 @@ class Correspondence:
                 open_items.remove(found)
                 pairs.append((item, found))
         for item in waiting:
-            wanted = self.recorded_tokens.get(_name(item), _name(item))
-            found = next(
-                (
-                    one
-                    for one in open_items
-                    if self._identity(one) == wanted and _name(one) not in self._taken
-                ),
-                None,
-            )
+            wanted = self._generic(_name(item), self.recorded_tokens)
+            candidates = [
+                one
+                for one in open_items
+                if self._generic(_name(one), self.actual_tokens) == wanted and _name(one) not in self._taken
+            ]
+            alike = [one for one in candidates if _leaving(one) == _leaving(item)]
+            found = next(iter(alike or candidates), None)
             if found is not None:
                 open_items.remove(found)
                 pairs.append((item, found))
         return pairs
 
-    def _identity(self, item: Any) -> str:
-        name = _name(item)
-        text = self.actual_tokens.get(name, name)
-        return Scrubber(self.actual_tokens).scrubbed(text) if text == name else text
+    def _generic(self, name: str, tokens: Mapping[str, str]) -> str:
+        """A name without what was generated."""
+        return tokens[name] if name in tokens else str(Scrubber(tokens).scrubbed(name))
 
     def _sort_key(self, item: Any, tokens: Mapping[str, str]) -> str:
         return json.dumps(Scrubber(tokens).scrubbed(item), sort_keys=True, default=str)
@@ -113,7 +114,11 @@ class Correspondence:
         return [word for word in self.recorded_tokens if word in text and word not in self._words]
 
     def version(self, recorded: str) -> str:
-        return self._versions.get(recorded, recorded)
+        if recorded in self._versions or not recorded.isdigit() or not 1 < int(recorded) < _FUTURE:
+            return self._versions.get(recorded, recorded)
+        # A version of something that was not read: the newest known one before it.
+        earlier = [one for one in self._versions if one.isdigit() and int(one) < int(recorded)]
+        return self._versions[max(earlier, key=int)] if earlier else recorded
 
     def continue_token(self, recorded: str) -> str:
         return self._continues.get(recorded, recorded)
@@ -135,6 +140,11 @@ class Correspondence:
         if isinstance(body, list):
             return [self.rewrite_body(item) for item in body]
         return self.rewrite(body) if isinstance(body, str) else body
+
+
+def _leaving(item: Any) -> bool:
+    metadata = item.get("metadata") if isinstance(item, Mapping) else None
+    return isinstance(metadata, Mapping) and bool(metadata.get("deletionTimestamp"))
 
 
 def _name(item: Any) -> str:

@@ -25,6 +25,8 @@ def without_passing_states(recorded: Any, actual: Any) -> tuple[Any, Any]:
             {key: pairs[key][0] if key in keys else item for key, item in recorded.items()},
             {key: pairs[key][1] if key in keys else item for key, item in actual.items()},
         )
+    if _are_histories(recorded) and _are_histories(actual):
+        recorded, actual = _ended_alike(recorded, actual)
     if isinstance(recorded, list) and isinstance(actual, list) and len(recorded) == len(actual):
         both = [without_passing_states(left, right) for left, right in zip(recorded, actual, strict=True)]
         return [left for left, _ in both], [right for _, right in both]
@@ -45,16 +47,41 @@ def _events_so_far(recorded: Mapping[str, Any], actual: Mapping[str, Any]) -> Ma
 
 def _without_gone(recorded: Mapping[str, Any], actual: Mapping[str, Any]) -> Mapping[str, Any]:
     """A list, or the objects of a watch, without those that were leaving and are gone in the double."""
-    items, others = recorded.get("items"), actual.get("items")
-    if isinstance(items, list) and isinstance(others, list):
-        surplus = max(len(items) - len(others), 0)
-        leaving = [one for one in items if _leaving(one)][:surplus]
-        return {**recorded, "items": [one for one in items if not any(one is gone for gone in leaving)]}
+    for name in ("items", "rows"):
+        items, others = recorded.get(name), actual.get(name)
+        if isinstance(items, list) and isinstance(others, list):
+            surplus = max(len(items) - len(others), 0)
+            leaving = [one for one in items if _leaving(one)][:surplus]
+            return {**recorded, name: [one for one in items if not any(one is gone for gone in leaving)]}
     return {key: value for key, value in recorded.items() if key in actual or not _left(value)}
 
 
 def _leaving(obj: Any) -> bool:
-    return isinstance(obj, Mapping) and bool((obj.get("metadata") or {}).get("deletionTimestamp"))
+    """Whether an object, a row of a Table or a Table of one row is of something with a deletionTimestamp."""
+    if not isinstance(obj, Mapping):
+        return False
+    if obj.get("kind") == "Table":
+        return any(_leaving(row) for row in obj.get("rows") or ())
+    metadata = obj.get("metadata") or (obj.get("object") or {}).get("metadata") or {}
+    return bool(metadata.get("deletionTimestamp"))
+
+
+def _are_histories(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, Mapping) and "types" in one for one in value)
+
+
+def _ended_alike(
+    recorded: list[Mapping[str, Any]], actual: list[Mapping[str, Any]]
+) -> tuple[list[Any], list[Any]]:
+    """Histories of objects that were leaving: whether the watch saw them go depends on when it was closed."""
+    gone_left = [one for one in recorded if _leaving(one.get("last"))]
+    gone_right = [one for one in actual if _leaving(one.get("last"))]
+    surplus = abs(len(gone_left) - len(gone_right))
+    if abs(len(recorded) - len(actual)) not in (0, surplus):
+        return recorded, actual
+    left = [one for one in recorded if not _leaving(one.get("last"))]
+    right = [one for one in actual if not _leaving(one.get("last"))]
+    return left, right
 
 
 def _left(histories: Any) -> bool:

@@ -67,6 +67,7 @@ _NODE_PORT = re.compile(r"(?<=:)3[0-2]\d{3}(?=/)")
 _RUNTIME = re.compile(
     r"(\b(?:containerd|process)://\S+?)(?=[\"\s,]|$)|\b(?:\S+@)?sha256:[0-9a-f]{64}|\b[0-9a-f]{64}\b"
 )
+_EXIT = re.compile(r"(command terminated with non-zero exit code: )[^\"]*?(exit code \d+)")
 _EPOCH = re.compile(r"\bstart 1\d{9}\b")
 _AGE = re.compile(r"(?:\d+[smhdy])+|<unknown>|<invalid>")
 _AGE_COLUMNS = ("age", "last seen", "first seen", "duration", "last schedule")
@@ -195,7 +196,7 @@ class Scrubber:
                 self.used.add("order")
             result.sort(key=lambda one: str(one["type"]))
         elif "generated name" in self.used or key in ("endpoints", "items", "addresses"):
-            result.sort(key=lambda one: json.dumps(one, sort_keys=True))
+            result.sort(key=_by_name)
         self.used |= before
         return result
 
@@ -250,6 +251,7 @@ class Scrubber:
             _GO_PRINT, text, "Go struct", lambda m: f"{m[1] or ''}<struct>{m[2] or ''}" if m[1] else ""
         )
         text = self._replaced(_UUID, text, "uid", lambda m: m[0] if m[0] == _ZERO_UUID else "<uid>")
+        text = self._replaced(_EXIT, text, "container runtime", lambda m: f"{m[1]}<runtime> {m[2]}")
         text = self._replaced(_EPOCH, text, "time", lambda _: "start <time>")
         text = self._replaced(_TIME, text, "time", lambda _: "<time>")
         text = self._replaced(_TOKEN_VOLUME, text, "generated name", lambda _: "kube-api-access-<generated>")
@@ -276,6 +278,12 @@ class Scrubber:
         if result != text:
             self.used.add(name)
         return result
+
+
+def _by_name(item: Any) -> tuple[str, str]:
+    metadata = item.get("metadata") if isinstance(item, Mapping) else None
+    name = metadata.get("name", "") if isinstance(metadata, Mapping) else ""
+    return str(name), json.dumps(item, sort_keys=True)
 
 
 def _is_openshift(item: Any) -> bool:
