@@ -115,6 +115,8 @@ async def test_a_chat_that_was_away_gets_the_page_later_and_once(
     assert [queued.page for queued in await pager.deliver_unsent()] == [PAGE]
     assert memory.outbox_table.pages[PAGE.key].last_error == "the chat does not answer"
     channel.away = False
+    assert [queued.page for queued in await pager.deliver_unsent()] == [PAGE], "the pause is not over"
+    clock.advance(seconds(2))
     assert await pager.deliver_unsent() == ()
     assert channel.messages == [PAGE.key]
 

@@ -86,7 +86,7 @@ class Approvals(Model):
     self_review: bool = False
     """Whether the requester and the authors may vote."""
     wait_timer: Duration = timedelta(0)
-    """Time between the last vote and the first change, in which anybody can stop the run."""
+    """At least this long from the start of the run to the first change, beside the votes."""
     response_timeout: Duration = timedelta(days=1)
     """A vote that takes longer fails the run."""
 

@@ -77,7 +77,7 @@ def rollback(service: Service, environment: Environment, why: Why = "asked for b
         found = await desk.ledger.rollouts.active(service, environment)
         if found is None:
             raise GateClosed(await _nothing_warm(desk, service, environment))
-        await desk.controller.request_rollback(found.id, by=person(), why=why)
+        await desk.controller.go_back(found.id, by=person(), why=why)
         await _bring_back(desk, found.id)
 
     at_desk(act)

@@ -75,6 +75,16 @@ class RolloutController:
         entry = entry_of(rollout, now, by, "note", "RequestRollback", why)
         await self._ports.ledger.rollouts.wish_back(rollout_id, Wish(by, why, now), entry)
 
+    async def go_back(self, rollout_id: str, *, by: str, why: str) -> None:
+        """A person's rollback. GateClosed where it would leave nothing that serves."""
+        rollout = await self._ports.ledger.rollouts.get(rollout_id)
+        if rollout.first_release and rollout.phase.reached(Phase.PROMOTED):
+            raise GateClosed(
+                f"{rollout.release.name} is the first release of {rollout.target.key}: going back would "
+                "leave nothing that serves; promote another release instead"
+            )
+        await self.request_rollback(rollout_id, by=by, why=why)
+
     async def abort(self, rollout_id: str, *, by: str, why: str) -> None:
         """Stop a rollout that is not promoted yet and go back. Later it is a rollback: GateClosed."""
         rollout = await self._ports.ledger.rollouts.get(rollout_id)

@@ -108,7 +108,7 @@ def _todo(rollout: Rollout | None, failure: Failure, escalation: Sequence[str]) 
         target = f"{rollout.target.service} {rollout.target.environment}"
         words = f"Decide: clear {failure.task} to go on, or ops rollback {target}."
     else:
-        words = "Users are not affected by it. Read the log, correct the cause, and promote again."
+        words = "Users get the version before. Read the log, correct the cause, and promote again."
     return f"{words} If nobody can: {', then '.join(escalation)}." if escalation else words
 
 

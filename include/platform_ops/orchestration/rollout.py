@@ -97,13 +97,8 @@ async def _ask_to_go_back(desk: wiring.Desk, run: Run) -> str:
             f"{run.service} has no rollout or warm window in {run.environment}: "
             "promote an earlier release instead."
         )
-    if view.rollout.first_release and view.reached(Phase.PROMOTED):
-        raise GateClosed(
-            f"{view.rollout.release.name} is the first release of {run.service} in {run.environment}: going "
-            "back would leave nothing that serves; promote another release instead."
-        )
     why = run.params.get("reason") or "a person asked for it"
-    await desk.controller.request_rollback(view.rollout_id, by=run.requested_by, why=why)
+    await desk.controller.go_back(view.rollout_id, by=run.requested_by, why=why)
     return view.rollout_id
 
 
