@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from fakes import CrashAt, ManualClock, MemoryLedger, World, seconds
+
 from platform_ops.controller.rollouts import (
     NoCrashPoints,
     Ports,

@@ -26,6 +26,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
 from local_platform.cluster.app import application
 from local_platform.cluster.auth import AUTHENTICATED, MASTERS, User
 from local_platform.cluster.bootstrap import prepare

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+
 from local_platform.cluster.controllers.api import ApiClient
 from local_platform.cluster.controllers.resources import EVENTS, PODS, Object, Resource
 from local_platform.images.layer import Layer, Tree, cached

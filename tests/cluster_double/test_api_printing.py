@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from replay.recordings import decoded, load, shared_folder, wire_body
+
 from local_platform.cluster import protobuf, tables
 from local_platform.cluster.errors import StatusError
 from local_platform.cluster.pod_status import summarise
 from local_platform.cluster.printing import duration
 from local_platform.cluster.resources import Resources
-from replay.recordings import decoded, load, shared_folder, wire_body
 
 LATER = datetime(2027, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)

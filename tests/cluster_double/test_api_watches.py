@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from api_lab import TABLE, Api, api_server
+
 from local_platform.cluster.store import CompactedError, Store
 
 MAPS = "/api/v1/namespaces/team/configmaps"

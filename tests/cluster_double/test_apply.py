@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from local_platform.cluster.apply import ApplyConflict, server_side_apply
 from local_platform.cluster.field_sets import from_fields_v1, to_fields_v1
 from local_platform.cluster.managed_fields import same_but_for_times, track

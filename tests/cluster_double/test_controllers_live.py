@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from node_lab import Lab, Watcher, images
+
 from local_platform.cluster.controllers.resources import (
     DEPLOYMENTS,
     ENDPOINT_SLICES,
@@ -19,7 +21,6 @@ from local_platform.cluster.controllers.resources import (
     SERVICES,
     Object,
 )
-from node_lab import Lab, Watcher, images
 
 pytestmark = pytest.mark.platform
 

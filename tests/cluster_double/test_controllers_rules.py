@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from local_platform.cluster.controllers.endpoints import endpoint, slice_ports
 from local_platform.cluster.controllers.job_status import failure_of, success_of
 from local_platform.cluster.controllers.resources import Object, matches_selector

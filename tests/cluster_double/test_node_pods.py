@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
 import pytest
-from local_platform.cluster.controllers.resources import CONFIG_MAPS, PODS, SECRETS, Object
 from node_lab import Lab, Watcher, images, main_status, phase_is, pod, waiting_for
+
+from local_platform.cluster.controllers.resources import CONFIG_MAPS, PODS, SECRETS, Object
 
 pytestmark = pytest.mark.platform
 ENDED = phase_is("Succeeded", "Failed")

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from local_platform.cluster.controllers.resources import NODES, PODS, Object
 from node_lab import Images, Lab, images, main_status, phase_is, pod
+
+from local_platform.cluster.controllers.resources import NODES, PODS, Object
 
 pytestmark = pytest.mark.platform
 

@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 import pytest
+
 from local_platform.cluster.crds import GATEWAY_API_CRDS
 from local_platform.cluster.decoding import decode, decode_error, strict_errors
 from local_platform.cluster.defaults import apply_defaults

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from local_platform.images.__main__ import DEFAULT_CACHE, main
 from local_platform.images.build import Builder
 from local_platform.images.layer import Tree, cached

@@ -18,6 +18,7 @@ import boto3
 import psycopg
 import pytest
 from botocore.config import Config
+
 from local_platform.cluster_access import ClusterAccess
 from local_platform.kept import Ports, Secrets
 from local_platform.layout import CHECKOUT, Layout

@@ -50,8 +50,8 @@ class Pager:
     async def deliver_unsent(self, older_than: timedelta = OVERDUE) -> tuple[QueuedPage, ...]:
         """Send what waits for longer than that; returns what is still unsent: the outbox holds the error.
 
-        Each failed try doubles the pause before the next, up to LONGEST_PAUSE: a channel that refuses for good
-        is not asked every few seconds.
+        Each failed try doubles the pause before the next, up to LONGEST_PAUSE: a channel that refuses for
+        good is not asked every few seconds.
         """
         now = self._clock.now()
         overdue = await self._ledger.outbox.unsent(now - older_than)
