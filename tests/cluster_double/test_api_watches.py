@@ -116,6 +116,34 @@ async def test_a_streaming_list_ends_with_the_bookmark_that_clients_wait_for(api
     assert seen[1]["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
 
 
+# As recorded in dep-rollout-status-etcd35, del-pod-wait-etcd35, job-success-etcd35 and del-ns-etcd35.
+_TEMPLATE = {"metadata": {}, "spec": {"containers": None}}
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        pytest.param(
+            "/apis/apps/v1/deployments",
+            {
+                "spec": {"replicas": 0, "selector": None, "template": _TEMPLATE, "strategy": {}},
+                "status": {},
+            },
+            id="deployments",
+        ),
+        pytest.param("/api/v1/pods", {"spec": {"containers": None}, "status": {}}, id="pods"),
+        pytest.param("/apis/batch/v1/jobs", {"spec": {"template": _TEMPLATE}, "status": {}}, id="jobs"),
+        pytest.param("/api/v1/namespaces", {"spec": {}, "status": {}}, id="namespaces"),
+        pytest.param("/api/v1/configmaps", {}, id="configmaps"),
+    ],
+)
+async def test_a_bookmark_carries_the_empty_object_of_its_kind(api: Api, path: str, content: dict) -> None:
+    query = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    seen = (await api.get(f"{path}?{query}&timeoutSeconds=1")).events
+    shown = next(one["object"] for one in seen if one["type"] == "BOOKMARK")
+    assert {key: shown[key] for key in shown.keys() - {"kind", "apiVersion", "metadata"}} == content
+
+
 async def test_only_the_first_event_of_a_table_watch_carries_the_columns(api: Api) -> None:
     await _create(api, "a", "b")
     seen = (await api.get(f"{MAPS}?watch=1&timeoutSeconds=1", headers={"Accept": TABLE})).events

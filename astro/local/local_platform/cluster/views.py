@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from . import tables, versions
+from .empty_objects import empty_content
 from .errors import StatusError
 from .listing import Page
 from .resources import Resource
@@ -148,6 +149,7 @@ class View:
                 "kind": self.resource.kind,
                 "apiVersion": self.resource.api_version,
                 "metadata": metadata,
+                **empty_content(self.resource.gvk),
             }
         return encode({"type": "BOOKMARK", "object": subject}) + b"\n"
 
