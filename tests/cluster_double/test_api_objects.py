@@ -35,6 +35,23 @@ async def test_generation_counts_changes_of_the_spec_only(api: Api) -> None:
     assert (labelled.json["metadata"]["generation"], scaled.json["metadata"]["generation"]) == (1, 2)
 
 
+async def test_a_note_on_a_deployment_counts_as_a_new_generation_unless_its_controller_leaves_it(
+    api: Api,
+) -> None:
+    created = await api.create(DEPLOYMENTS, deployment("web"))
+    created["metadata"]["annotations"] = {"deployment.kubernetes.io/revision": "1"}
+    by_controller = (await api.call("PUT", f"{DEPLOYMENTS}/web/status", created)).json["metadata"]
+    by_person = (await api.patch(f"{DEPLOYMENTS}/web", {"metadata": {"annotations": {"why": "fix"}}})).json
+    assert by_controller["annotations"] == {"deployment.kubernetes.io/revision": "1"}
+    assert (by_controller["generation"], by_person["metadata"]["generation"]) == (1, 2)
+
+
+async def test_a_refusal_carries_the_warnings_found_before_it(api: Api) -> None:
+    refused = await api.delete("/apis/batch/v1/namespaces/team/jobs/none")
+    assert refused.status == 404
+    assert "child pods are preserved by default" in refused.headers["Warning"]
+
+
 async def test_the_status_path_writes_status_and_the_main_path_does_not(api: Api) -> None:
     created = await api.create(DEPLOYMENTS, deployment("web"))
     created["status"] = {"readyReplicas": 1, "replicas": 1}

@@ -45,6 +45,12 @@ _ATTEMPTS = 5
 _CREATED_BY_UPDATE = frozenset(
     {"Endpoints", "Event", "Lease", "LimitRange", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
 )
+# Kinds of which this part of the metadata counts as much as the spec does (PrepareForUpdate of their
+# strategies): tools leave notes for the Deployment controller in annotations.
+_COUNTED_METADATA = {
+    ("apps", "v1", "Deployment"): "annotations",
+    ("discovery.k8s.io", "v1", "EndpointSlice"): "labels",
+}
 
 
 class Registry:
@@ -249,7 +255,8 @@ class Registry:
         if not tracked:
             self._track(document, old, options, subresource)
         document = self._admitted(resource, document, old, subresource)
-        if resource.counts_generation and self._changes_generation(resource, old, document):
+        counts = resource.counts_generation and subresource != "status"
+        if counts and self._changes_generation(resource, old, document):
             document["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         self._validate(resource, document, old, subresource)
         if managed_fields.same_but_for_times(old, document):
@@ -275,6 +282,9 @@ class Registry:
     def _changes_generation(self, resource: Resource, old: JSON, new: JSON) -> bool:
         ignored = {"metadata", "status"} if resource.subresource("status") else {"metadata"}
         keys = (set(old) | set(new)) - ignored
+        counted = _COUNTED_METADATA.get(resource.gvk, "")
+        if counted and (old["metadata"].get(counted) or {}) != (new["metadata"].get(counted) or {}):
+            return True
         return any(old.get(key) != new.get(key) for key in keys)
 
     def _admitted(self, resource: Resource, document: JSON, old: JSON | None, subresource: str = "") -> JSON:

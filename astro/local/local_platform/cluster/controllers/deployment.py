@@ -188,7 +188,7 @@ class DeploymentController(Controller):
         if annotations.get(REVISION) == revision:
             return deployment
         metadata = {**deployment["metadata"], "annotations": {**annotations, REVISION: revision}}
-        return await self._replace(deployment, {**deployment, "metadata": metadata})
+        return await self._replace(deployment, {**deployment, "metadata": metadata}, "status")
 
     async def _note_new_set(self, deployment: Object, new: Object) -> Object:
         deadline = deployment["spec"].get("progressDeadlineSeconds")
