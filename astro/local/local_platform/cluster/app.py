@@ -86,7 +86,10 @@ async def _route(request: web.Request) -> web.StreamResponse:
     accepted = Accepted.read(request.headers.get("Accept", ""))
     call = Call(request, state, user, target, resource, accepted)
     state.authorizer.check(user, call.attributes)
-    return await resource_routes.answer(call)
+    try:
+        return await resource_routes.answer(call)
+    except StatusError as error:
+        return call.add_warnings(status_response(error, request))
 
 
 def _check_host(state: ClusterState, request: web.Request) -> None:

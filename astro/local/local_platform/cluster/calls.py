@@ -117,14 +117,17 @@ class Call:
     def respond(self, body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
         """The answer with this request's warnings."""
         sent: CIMultiDict[str] = CIMultiDict(headers or {})
+        if self.accepted.yaml:
+            body = yaml.safe_dump(json.loads(body)).encode()
+        sent["Content-Type"] = "application/yaml" if self.accepted.yaml else "application/json"
+        return self.add_warnings(web.Response(body=body, status=status, headers=sent))
+
+    def add_warnings(self, answer: web.Response) -> web.Response:
+        """Warnings go with refusals as well: they were found before the request failed."""
         for text in self.warnings():
             quoted = text.replace("\\", "\\\\").replace('"', '\\"')
-            sent.add("Warning", f'299 - "{quoted}"')
-        if self.accepted.yaml:
-            sent["Content-Type"] = "application/yaml"
-            return web.Response(body=yaml.safe_dump(json.loads(body)).encode(), status=status, headers=sent)
-        sent["Content-Type"] = "application/json"
-        return web.Response(body=body, status=status, headers=sent)
+            answer.headers.add("Warning", f'299 - "{quoted}"')
+        return answer
 
 
 def _bad_option(verb: str, cause: Cause) -> Exception:
