@@ -20,6 +20,7 @@ from platform_ops.adapters.ledger.migrate import migrate
 TEMPLATE = "ledger_template"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Two workers run the tests: who needs the shared platform stays on one, else files stay whole."""
     for item in items:
