@@ -203,8 +203,13 @@ async def test_an_object_with_a_finalizer_stays_until_it_is_removed(api: Api) ->
     await api.create(path, {"metadata": {"name": "held", "finalizers": ["example.com/hold"]}})
     answered = await api.delete(f"{path}/held")
     assert answered.json["metadata"]["deletionTimestamp"] == "2026-11-22T12:00:00Z"
-    await api.patch(f"{path}/held", {"metadata": {"finalizers": None}})
+    freed = (await api.patch(f"{path}/held", {"metadata": {"finalizers": None}})).json["metadata"]
     assert (await api.get(f"{path}/held")).status == 404
+    revision = answered.json["metadata"]["resourceVersion"]
+    seen = (await api.get(f"{path}?watch=1&resourceVersion={revision}&timeoutSeconds=1")).events
+    assert "finalizers" not in freed
+    assert [one["type"] for one in seen] == ["DELETED"]
+    assert seen[0]["object"]["metadata"]["finalizers"] == ["example.com/hold"]
 
 
 @pytest.mark.parametrize(

@@ -263,7 +263,9 @@ class Registry:
             return live
         gone = self.admission.ends_deletion(document)
         if gone and not options.dry_run:
-            return self.store.delete(resource.bucket, live.namespace, live.name, document)
+            # Watchers see the object as it was stored, the client what it asked for.
+            self.store.delete(resource.bucket, live.namespace, live.name)
+            return dry(document)
         return self._store(resource, document, options)
 
     def _scoped(self, resource: Resource, old: JSON, document: JSON, subresource: str) -> JSON:
@@ -340,7 +342,7 @@ class Registry:
 
 
 def dry(document: JSON) -> Stored:
-    """A version that exists only in the answer of a dry run."""
+    """A version that exists only in an answer: of a dry run, or of the write that ended a deletion."""
     metadata = document["metadata"]
     return Stored(metadata.get("namespace", ""), metadata["name"], 0, document, msgspec.json.encode(document))
 
