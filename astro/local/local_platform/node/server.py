@@ -21,6 +21,11 @@ from local_platform.node.streams import PROTOCOLS, Execution, StreamRequest, att
 
 OPEN_PATHS = ("/healthz", "/metrics")
 TRUE = {"true", "True", "1", "t", "T", "TRUE"}
+# As the kubelet says it to a reader of logs (validateContainerLogStatus); it names other reasons as such.
+_WAITS_FOR = {
+    "ErrImagePull": "image can't be pulled",
+    "ImagePullBackOff": "trying and failing to pull image",
+}
 
 
 class NodeServer:
@@ -96,7 +101,9 @@ class NodeServer:
                 raise web.HTTPBadRequest(text=text)
             attempt = container.previous
         elif container.current is None:
-            text = f'container "{container.name}" in pod "{pod}" is waiting to start: ContainerCreating'
+            reason = container.waiting[0] or "ContainerCreating"
+            shown = _WAITS_FOR.get(reason, reason)
+            text = f'container "{container.name}" in pod "{pod}" is waiting to start: {shown}'
             raise web.HTTPBadRequest(text=text)
         else:
             attempt = container.current
