@@ -79,7 +79,8 @@ class Correspondence:
             else:
                 open_items.remove(found)
                 pairs.append((item, found))
-        for item in waiting:
+        # What is leaving may be gone already: what stays chooses first.
+        for item in sorted(waiting, key=_leaving):
             wanted = self._generic(_name(item), self.recorded_tokens)
             candidates = [
                 one

@@ -217,11 +217,23 @@ class Scrubber:
             cells = [
                 self._cell(cell, names[n] if n < len(names) else "") for n, cell in enumerate(row["cells"])
             ]
+            cells = self._restarting(cells, names)
             shown.append({**self._object({k: v for k, v in row.items() if k != "cells"}), "cells": cells})
         if "generated name" in self.used:
             shown.sort(key=lambda one: json.dumps(one, sort_keys=True))
         result["rows"] = shown
         return result
+
+    def _restarting(self, cells: list[Any], columns: list[str]) -> list[Any]:
+        """A Pod that goes round shows Error, then CrashLoopBackOff."""
+        if "restarts" not in columns or "status" not in columns[: len(cells)]:
+            return cells
+        status = columns.index("status")
+        if cells[status] not in ("Error", "CrashLoopBackOff") or cells[columns.index("restarts")] in (0, "0"):
+            return cells
+        return [
+            self._note("passing state", "<restarting>") if n == status else one for n, one in enumerate(cells)
+        ]
 
     def _goes_on(self, row: Mapping[str, Any]) -> bool:
         name = ((row.get("object") or {}).get("metadata") or {}).get("name")
