@@ -14,7 +14,7 @@ from replay.scope import OUT_OF_SCOPE
 from replay.session import replay_all
 
 pytestmark = [pytest.mark.recordings, pytest.mark.timeout(1800)]
-KNOWN_DIFFERENCES = 15
+KNOWN_DIFFERENCES = 11
 PRESENT = (shared_folder() / "scenarios.json").is_file()
 SCENARIOS = [one.name for one in load()] if PRESENT else []
 
