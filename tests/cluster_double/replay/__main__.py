@@ -13,7 +13,7 @@ from pathlib import Path
 from .page import AFTER, DIFFERS, OUT, PAGE, SAME, Row, read, render
 from .recordings import load
 from .runner import Outcome
-from .scope import OUT_OF_SCOPE
+from .scope import KNOWN_DIFFERENCES, OUT_OF_SCOPE
 from .scrubbing import NORMALISATIONS
 from .session import replay_all
 
@@ -22,7 +22,8 @@ def row(outcome: Outcome, before: Row | None) -> Row:
     """The page's row of an outcome; normalisations that an earlier run needed stay."""
     if outcome.differences:
         first = re.sub(r"\s+", " ", outcome.differences[0]).replace("|", "/")
-        return Row(DIFFERS, (), first.partition(" ")[2][:200])
+        why = KNOWN_DIFFERENCES.get(outcome.scenario, "not explained")
+        return Row(DIFFERS, (), f"{why}: {first.partition(' ')[2][:200]}")
     needed = outcome.normalisations | set(before.normalisations if before else ())
     ordered = tuple(name for name in NORMALISATIONS if name in needed)
     return Row(AFTER if ordered else SAME, ordered)
