@@ -24,7 +24,8 @@ TEMPLATE = "ledger_template"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Two workers run the tests: who needs the shared platform stays on one, else files stay whole."""
     for item in items:
-        shares = "platform_state" in getattr(item, "fixturenames", ())
+        # `ground` chooses at run time between the shared platform and another cluster.
+        shares = {"platform_state", "ground"} & set(getattr(item, "fixturenames", ()))
         item.add_marker(pytest.mark.xdist_group("platform" if shares else item.path.name))
 
 
