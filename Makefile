@@ -35,7 +35,7 @@ reset: ## stop it and delete its state (tools and packages stay)
 	@test ! -x $(VENV)/python || $(PLATFORM) reset
 
 test: setup ## all tests (they start platforms of their own); ARGS= goes to pytest
-	$(PYTEST) -m "not slow" --numprocesses 2 --dist loadgroup $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
 
 test-long: setup ## the tests that take long
 	$(PYTEST) -m slow $(ARGS)

@@ -20,15 +20,6 @@ from platform_ops.adapters.ledger.migrate import migrate
 TEMPLATE = "ledger_template"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two workers run the tests: who needs the shared platform stays on one, else files stay whole."""
-    for item in items:
-        # `ground` chooses at run time between the shared platform and another cluster.
-        shares = {"platform_state", "ground"} & set(getattr(item, "fixturenames", ()))
-        item.add_marker(pytest.mark.xdist_group("platform" if shares else item.path.name))
-
-
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     """A real PostgreSQL on a free port of loopback, with one database that holds the ledger's schema."""
