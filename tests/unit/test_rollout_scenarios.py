@@ -306,6 +306,7 @@ async def test_d16_without_approval_in_the_ledger_no_traffic_moves(scene: Scene)
     assert "Shift was refused" in view.reason
     assert scene.shifts() == []
     assert scene.world.weights == OLD_ONLY
+    assert not scene.row().moved, "a refused shift moved nothing, and nobody may read that traffic came back"
 
 
 async def test_a_manifest_that_the_api_refuses_ends_with_its_words(scene: Scene) -> None:
@@ -372,6 +373,18 @@ async def test_a_breach_in_the_warm_window_goes_back_and_pages(scene: Scene) -> 
     pages = [queued.page for queued in scene.ledger.outbox_table.pages.values()]
     assert [page.title for page in pages] == ["llm-service 1.2.0-00000000 in production was rolled back"]
     assert "error-rate" in pages[0].happened
+
+
+async def test_a_route_moved_by_hand_in_the_warm_window_is_paged_and_stays(scene: Scene) -> None:
+    await scene.roll_out(plan=quick())
+    by_hand = Weights(blue=50, green=50)
+    scene.clock.at(timedelta(hours=1), lambda: setattr(scene.world, "weights", by_hand))
+    await _stand_by(scene, timedelta(hours=3))
+    assert scene.row().phase is Phase.WARM
+    assert scene.world.weights == by_hand
+    (held,) = [p.page for p in scene.ledger.outbox_table.pages.values() if "decision" in p.page.title]
+    assert "somebody moved the route" in held.happened
+    assert "without a decision it stays as it is" in held.todo
 
 
 async def test_a_preview_that_everybody_forgot_is_removed(scene: Scene) -> None:

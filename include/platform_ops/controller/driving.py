@@ -153,7 +153,7 @@ class _Driver:
         except StaleHolder:
             raise
         except PermanentError as error:
-            await self._refused(observed, rollout, transition, str(error))
+            await self._refused(observed, transition, str(error))
             return
         self._reach("after-effect", transition)
         await self._finish(rollout, transition, effect)
@@ -183,14 +183,13 @@ class _Driver:
         self._announced = None
         self._reach("after-outcome", transition)
 
-    async def _refused(self, observed: Observed, rollout: Rollout, transition: Transition, why: str) -> None:
-        failed = self._entry(rollout, "failed", transition.act, why)
-        await self._ports.ledger.rollouts.save(rollout, failed)
+    async def _refused(self, observed: Observed, transition: Transition, why: str) -> None:
+        """What was refused for good had no effect: the row says again what it said before the intent, or a
+        first shift that never was would be told as traffic that came back."""
+        before = observed.rollout
+        await self._ports.ledger.rollouts.save(before, self._entry(before, "failed", transition.act, why))
         self._announced = None
-        await self._perform(
-            Observed(rollout, observed.new, observed.old, observed.route),
-            after_refusal(observed, transition, why),
-        )
+        await self._perform(observed, after_refusal(observed, transition, why))
 
     async def _hold(self, rollout: Rollout, transition: Transition) -> None:
         now = self._now()

@@ -7,15 +7,22 @@ from platform_ops.core.state import Phase, Rollout
 
 
 def held_page(rollout: Rollout, why: str) -> Page:
-    minutes = rollout.plan.hold_limit.total_seconds() / 60
     return _page(
         rollout,
         "held",
         "is held and waits for a decision",
         why,
         f"the weights stay as they are (blue {rollout.weights.blue} %, green {rollout.weights.green} %)",
-        f"resume it or roll it back; without a decision it rolls back in {minutes:g} min",
+        _decision(rollout),
     )
+
+
+def _decision(rollout: Rollout) -> str:
+    """Before the promotion is through, time decides when nobody does; afterwards nothing moves by itself."""
+    if rollout.phase.reached(Phase.PROMOTED):
+        return "resume it or roll it back; without a decision it stays as it is"
+    minutes = rollout.plan.hold_limit.total_seconds() / 60
+    return f"resume it or roll it back; without a decision it rolls back in {minutes:g} min"
 
 
 def ended_badly_page(rollout: Rollout) -> Page:
