@@ -33,6 +33,8 @@ SECRETS = {
     for place in ("DEV", "STAGING", "PROD")
     for what in ("DATABASE", "REDIS")
 }
+# The page's lines begin where nothing was released yet; tests before them may have released there.
+NOTHING_RELEASED = "kubectl delete deployment,service,serviceaccount,poddisruptionbudget -n llm-service-dev -l app=llm-service"
 ROW = re.compile(
     r"^\| `(?P<theirs>kubectl .*?)` \| `(?P<ours>kubectl .*?)` \| (?P<exit>\S+) \| `(?P<prints>.*?)` \|"
 )
@@ -96,6 +98,7 @@ def desktop(platform: OwnPlatform, tmp_path_factory: pytest.TempPathFactory) -> 
     desktop = Desktop(folder, environment)
     asyncio.run(_write_files(folder, Settings.of(settings)))
     _certificate(folder / "ssl")
+    assert desktop.run(NOTHING_RELEASED)[0] == 0
     was_there, selected = _deployments(desktop), _selected(desktop)
     if "fm-llm-solver-blue" not in was_there:
         assert desktop.run("kubectl apply -n fm-llm-solver-prod -f solver/")[0] == 0
@@ -245,8 +248,7 @@ def _selected(desktop: Desktop) -> str:
 
 
 def _take_away(desktop: Desktop, was_there: set[str], selected: str) -> None:
-    kinds = "deployment,service,serviceaccount,poddisruptionbudget"
-    lines = [f"kubectl delete {kinds} -n llm-service-dev -l app=llm-service"]
+    lines = [NOTHING_RELEASED]
     for short in ("dev", "staging", "prod"):
         lines.append(f"kubectl delete -f rbac-{short}.yaml")
         lines.append(
