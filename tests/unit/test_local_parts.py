@@ -86,7 +86,7 @@ def test_airflow_listens_on_loopback_with_secrets_of_its_own(platform: Context) 
     settings = airflow_settings(platform)
 
     assert settings["AIRFLOW__API__HOST"] == "127.0.0.1"
-    assert len(settings["AIRFLOW__API_AUTH__JWT_SECRET"]) >= 32
+    assert len(settings["AIRFLOW__API_AUTH__JWT_SECRET"]) >= 64
     assert "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS" not in settings
 
 

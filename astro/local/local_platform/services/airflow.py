@@ -39,6 +39,11 @@ def passwords(platform: Context) -> dict[str, str]:
     return {user: platform.secrets[f"airflow-user-{user}"] for user in USERS}
 
 
+def _jwt_secret() -> str:
+    """Airflow signs with HMAC-SHA512, whose key has at least 64 bytes (RFC 7518, section 3.2)."""
+    return random_source.token_urlsafe(48)
+
+
 def airflow_settings(platform: Context) -> dict[str, str]:
     """Airflow's own configuration, all of it by environment."""
     address, home = platform.url("airflow"), platform.layout.data("airflow")
@@ -65,7 +70,7 @@ def airflow_settings(platform: Context) -> dict[str, str]:
         "API__BASE_URL": address,
         "API__WORKERS": "1",
         "API__SECRET_KEY": platform.secrets["airflow-api"],
-        "API_AUTH__JWT_SECRET": platform.secrets["airflow-jwt"],
+        "API_AUTH__JWT_SECRET": platform.secrets.get("airflow-jwt", _jwt_secret),
         "LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(home / "logs" / "dag_processor"),
         # A busy machine answers late; a read time-out would fail queued tasks (5 s by default).
