@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import signal
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import FrameType
 
 import psycopg
 import pytest
@@ -18,6 +20,15 @@ from platform_ops.adapters.ledger import Ledger
 from platform_ops.adapters.ledger.migrate import migrate
 
 TEMPLATE = "ledger_template"
+
+
+def pytest_configure() -> None:
+    """`timeout` and CI runners end a run by SIGTERM: every fixture cleans up, as after an interrupt."""
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from guard import guarded
 
 from local_platform import processes
 from local_platform.cluster_access import ClusterAccess
@@ -121,7 +121,7 @@ class OwnPlatform:
 
     def left_over(self) -> list[str]:
         """Every process that carries a mark of this platform or was started from its folder."""
-        return [f"{pid} {command}" for pid, command in _started_from(self.state)]
+        return [f"{pid} {command}" for pid, command in started_from(self.state)]
 
     def down(self) -> None:
         self.supervisor.down()
@@ -141,7 +141,7 @@ def own_platform() -> Iterator[OwnPlatform]:
         state = Path(name).resolve() / "p"
         supervisor = Supervisor(Layout(CHECKOUT, state), _report)
         platform = OwnPlatform(supervisor, state)
-        with _guarded(state):
+        with guarded(state):
             try:
                 yield platform
             finally:
@@ -156,26 +156,6 @@ def _report(part: str, event: str) -> None:
 
 
 @contextmanager
-def _guarded(state: Path) -> Iterator[None]:
-    """The guard reads its input: one word from us means that all is well, the end of file that we died."""
-    script = 'read -r word; test "$word" = done || exec "$0" -m local_platform reset'
-    guard = subprocess.Popen(
-        ["/bin/sh", "-c", script, sys.executable],
-        env={**os.environ, "PLATFORM_STATE": str(state)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-        text=True,
-    )
-    try:
-        yield
-    except BaseException:
-        guard.communicate()
-        raise
-    guard.communicate("done\n")
-
-
-@contextmanager
 def _without_settings_of_this_process() -> Iterator[None]:
     """The platform's processes get the platform's settings, whatever a test has put into this process."""
     given = {name: value for name, value in os.environ.items() if name.startswith("PLATFORM_OPS_")}
@@ -187,7 +167,8 @@ def _without_settings_of_this_process() -> Iterator[None]:
         os.environ.update(given)
 
 
-def _started_from(folder: Path) -> Iterator[tuple[int, str]]:
+def started_from(folder: Path) -> Iterator[tuple[int, str]]:
+    """Pid and command line of every process that names the folder or is a part of a platform in it."""
     for pid in processes.table():
         if pid == os.getpid():
             continue

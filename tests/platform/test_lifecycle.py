@@ -18,6 +18,7 @@ import boto3
 import psycopg
 import pytest
 from botocore.config import Config
+from guard import guarded
 
 from local_platform.cluster_access import ClusterAccess
 from local_platform.kept import Ports, Secrets
@@ -78,9 +79,10 @@ class Lab:
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
     made = Lab(tmp_path / "state")
-    yield made
-    made.run("down")
-    assert made.processes() == []
+    with guarded(made.state):
+        yield made
+        made.run("down")
+        assert made.processes() == []
 
 
 def test_up_starts_status_shows_and_down_leaves_nothing(lab: Lab) -> None:
@@ -177,12 +179,11 @@ def test_a_second_command_is_told_who_is_at_work(lab: Lab) -> None:
 def test_two_platforms_run_side_by_side_on_ports_of_their_own(lab: Lab, tmp_path: Path) -> None:
     other = Lab(tmp_path / "other")
     lab.run("up", "valkey")
-    try:
+    with guarded(other.state):
         other.run("up", "valkey")
         assert lab.context().ports["valkey"] != other.context().ports["valkey"]
         other.run("down")
         assert look_up(lab.pids()["valkey"])
-    finally:
         other.run("reset")
     assert not other.state.exists()
 
