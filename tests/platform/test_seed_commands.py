@@ -34,7 +34,8 @@ SECRETS = {
     for what in ("DATABASE", "REDIS")
 }
 # The page's lines begin where nothing was released yet; tests before them may have released there.
-NOTHING_RELEASED = "kubectl delete deployment,service,serviceaccount,poddisruptionbudget -n llm-service-dev -l app=llm-service"
+RELEASED = "deployment,service,serviceaccount,poddisruptionbudget"
+NOTHING_RELEASED = f"kubectl delete {RELEASED} -n llm-service-dev -l app=llm-service"
 ROW = re.compile(
     r"^\| `(?P<theirs>kubectl .*?)` \| `(?P<ours>kubectl .*?)` \| (?P<exit>\S+) \| `(?P<prints>.*?)` \|"
 )
