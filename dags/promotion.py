@@ -3,7 +3,7 @@
 
 Takes one release of a service into one environment.
 
-1. **resolve**: which release: in development the branch's head, elsewhere what the environment before verified
+1. **resolve**: which release: in development the branch's head, elsewhere what the one before verified
 2. **check source**: the analyzer scans the commit in a pod of its own; a secret stops the release
 3. **build** (development only): the image is built once; its digest goes through all environments
 4. **check image**: the digest is in the registry, whole, of this commit, and not root's
@@ -14,8 +14,8 @@ Takes one release of a service into one environment.
 9. **verify active**: the checks again, from outside, on what users now get
 10. **record**: the next environment may take the release
 
-When a step after 6 fails, the rollout controller has already put traffic back on the old colour and proved it;
-the run ends red, and one page says what happened, what was done and what to do.
+When a step after 6 fails, the rollout controller has already put traffic back on the old colour and proved
+that. The run ends red, and one page says what happened, what was done and what to do.
 """
 
 from __future__ import annotations
