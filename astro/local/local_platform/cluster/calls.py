@@ -57,6 +57,11 @@ class Call:
     def name(self) -> str:
         return self.target.name
 
+    @property
+    def scope(self) -> str | None:
+        """The namespace that a list is about; None for all of them."""
+        return self.namespace or None if self.resource.namespaced else None
+
     @cached_property
     def verb(self) -> str:
         """As authorisation names it."""

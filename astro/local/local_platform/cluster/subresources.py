@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from . import bodies, deletion, managed_fields, pod_routes, resource_routes
+from . import bodies, deletion, managed_fields, pod_routes, resource_writes
 from .calls import Call
 from .errors import (
     StatusError,
@@ -44,7 +44,7 @@ async def answer(call: Call) -> web.StreamResponse | None:
         case "status" | "ephemeralcontainers" | "resize":
             return await _part(call, name)
         case "finalize":
-            return await resource_routes.update(call, name)
+            return await resource_writes.update(call, name)
         case "scale":
             return await _scale(call)
         case "binding":
@@ -68,8 +68,8 @@ async def _part(call: Call, name: str) -> web.Response | None:
     if call.verb == "get":
         return None
     if call.verb == "update":
-        return await resource_routes.update(call, name)
-    return await resource_routes.patch(call, name)
+        return await resource_writes.update(call, name)
+    return await resource_writes.patch(call, name)
 
 
 # scale
@@ -106,7 +106,7 @@ async def _scale_change(call: Call) -> Change:
         return lambda _: wanted
     media = call.content_type.partition(";")[0].strip()
     schema = Schema.for_kind(("autoscaling", "v1", "Scale"))
-    return resource_routes.json_change(media, body, schema, custom=False)
+    return resource_writes.json_change(media, body, schema, custom=False)
 
 
 def scale_of(resource: Resource, document: JSON) -> JSON:
