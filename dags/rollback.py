@@ -6,6 +6,9 @@ Takes the traffic of a service back to the version before, within the warm windo
 1. **roll back**: the controller makes sure that the old colour is ready and large enough, moves all traffic,
    sees it in real responses, and runs the old version's checks
 
+A run named `controller__…` was started by the controller: it went back by itself in the warm window, after a
+trigger was breached. Such a run only tells of that rollback and is always red.
+
 Going back to a digest that was approved and served here never waits for a vote. Without Airflow:
 `ops rollback`.
 """

@@ -24,6 +24,7 @@ from platform_ops.core.paging import Page, QueuedPage
 from platform_ops.core.ports import ColourStatus, Fence, Manifest, Point, ProbeAnswer, RouteState
 from platform_ops.core.records import Entry
 from platform_ops.core.release import Colour, Target, Weights
+from platform_ops.core.reports import Report
 from platform_ops.core.state import Hold, Phase, Rollout, Wish
 
 R = TypeVar("R")
@@ -540,6 +541,37 @@ class MemoryOutbox:
             self.pages[key] = replace(queued, attempts=queued.attempts + 1, last_error=error)
 
 
+class MemoryReports:
+    def __init__(self, clock: ManualClock) -> None:
+        self.kept: dict[str, Report] = {}
+        self._clock = clock
+
+    async def ask(self, report: Report) -> bool:
+        if report.rollout_id in self.kept:
+            return False
+        self.kept[report.rollout_id] = report
+        return True
+
+    async def of_run(self, dag_id: str, run_id: str) -> Report | None:
+        same_run = (r for r in self.kept.values() if (r.dag_id, r.run_id) == (dag_id, run_id))
+        return next(same_run, None)
+
+    async def waiting(self) -> tuple[Report, ...]:
+        unstarted = (report for report in self.kept.values() if report.started_at is None)
+        return tuple(sorted(unstarted, key=lambda report: report.asked_at))
+
+    async def mark_started(self, rollout_id: str) -> None:
+        self._tried(rollout_id, started_at=self._clock.now(), last_error="")
+
+    async def mark_failed(self, rollout_id: str, error: str) -> None:
+        self._tried(rollout_id, last_error=error)
+
+    def _tried(self, rollout_id: str, **outcome: Any) -> None:
+        report = self.kept[rollout_id]
+        if report.started_at is None:
+            self.kept[rollout_id] = replace(report, attempts=report.attempts + 1, **outcome)
+
+
 class MemoryOutcomes:
     """Only how promotions ended."""
 
@@ -562,6 +594,7 @@ class MemoryLedger:
         self.journal_table = MemoryJournal()
         self.rollout_table = MemoryRollouts(self.journal_table)
         self.outbox_table = MemoryOutbox(clock)
+        self.report_table = MemoryReports(clock)
         self.outcome_table = MemoryOutcomes()
 
     def connection(self, process: CrashAt | None = None) -> Ledger:
@@ -570,6 +603,7 @@ class MemoryLedger:
             "rollouts": self.rollout_table,
             "journal": self.journal_table,
             "outbox": self.outbox_table,
+            "reports": self.report_table,
             "promotions": self.outcome_table,
         }
         wrapped: dict[str, Any] = {name: _Table(self, table, process) for name, table in tables.items()}

@@ -39,6 +39,22 @@ class MemoryChat:
         return self.messages[channel]
 
 
+class MemoryAirflow:
+    """Runs by DAG. `away` is an Airflow that does not answer."""
+
+    def __init__(self, *dags: str) -> None:
+        self.runs: dict[str, list[str]] = {dag_id: [] for dag_id in dags}
+        self.away = False
+
+    async def start(self, dag_id: str, run_id: str) -> None:
+        if self.away:
+            raise Unavailable("Airflow does not answer")
+        if dag_id not in self.runs:
+            raise NotFound(f"no DAG {dag_id}")
+        if run_id not in self.runs[dag_id]:
+            self.runs[dag_id].append(run_id)
+
+
 @dataclass
 class MemoryImages:
     """A registry whose builder makes one image of a tree: the digest of its files and labels."""

@@ -23,6 +23,7 @@ from platform_ops.adapters.outbox import Pager
 from platform_ops.adapters.probe import HttpProbe
 from platform_ops.adapters.prometheus import PrometheusMetrics
 from platform_ops.adapters.registry import Credentials, Registry
+from platform_ops.adapters.reporter import Reporter
 from platform_ops.adapters.slack import SlackChat
 from platform_ops.adapters.traffic import HTTPRouteRouter
 from platform_ops.catalog.load import Loaded, load_last_valid
@@ -125,6 +126,10 @@ class Desk:
     def airflow(self) -> AirflowApi:
         need = self.settings.need
         return AirflowApi(self._http, need("airflow_url"), need("airflow_user"), need("airflow_password"))
+
+    @cached_property
+    def reporter(self) -> Reporter:
+        return Reporter(self.ledger, self.airflow, self.clock)
 
     @cached_property
     def controller(self) -> RolloutController:

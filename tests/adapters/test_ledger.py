@@ -31,6 +31,7 @@ from platform_ops.core.errors import (
 from platform_ops.core.paging import Page
 from platform_ops.core.records import Entry, Promotion
 from platform_ops.core.release import Colour, Weights
+from platform_ops.core.reports import report_of
 from platform_ops.core.state import CheckReport, Hold, Phase, Rollout, Wish
 
 DAG = "promote_llm-service_production"
@@ -223,6 +224,31 @@ class TestContractOfRollouts:
         await either.outbox.mark_sent("key-1", "1700000000.1")
         assert await either.outbox.unsent(MIDNIGHT) == ()
         assert (await either.outbox.get("key-1")).message_id == "1700000000.1"
+
+
+class TestContractOfReports:
+    async def test_a_rollout_has_one_report_and_it_waits_until_it_was_started(self, either: Ledger) -> None:
+        rollout = a_rollout()
+        await either.rollouts.insert(rollout, line(rollout))
+        report = report_of(rollout, MIDNIGHT)
+        assert await either.reports.ask(report)
+        assert not await either.reports.ask(replace(report, asked_at=MIDNIGHT + seconds(9)))
+        await either.reports.mark_failed(rollout.id, "Airflow does not answer")
+        (waiting,) = await either.reports.waiting()
+        assert waiting == replace(report, attempts=1, last_error="Airflow does not answer")
+        await either.reports.mark_started(rollout.id)
+        assert await either.reports.waiting() == ()
+        await either.reports.mark_failed(rollout.id, "a second process was late")
+        started = await either.reports.of_run(report.dag_id, report.run_id)
+        assert started == replace(report, started_at=MIDNIGHT, attempts=2)
+
+    async def test_other_runs_report_nothing(self, either: Ledger) -> None:
+        rollout = a_rollout()
+        await either.rollouts.insert(rollout, line(rollout))
+        report = report_of(rollout, MIDNIGHT)
+        await either.reports.ask(report)
+        assert await either.reports.of_run(report.dag_id, "manual__2026-01-01") is None
+        assert await either.reports.of_run(DAG, report.run_id) is None
 
 
 class TestPromotions:

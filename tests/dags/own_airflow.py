@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -120,11 +121,14 @@ class OwnAirflow:
         text = self.catalog.read_text(encoding="utf-8")
         self.catalog.write_text(text.replace("strategy:", "stratgy:", 1), encoding="utf-8")
 
-    def run(self, dag_id: str, *, mark_success: str | None = None, **params: Any) -> TestRun:
+    def run(
+        self, dag_id: str, *, mark_success: str | None = None, after: datetime | None = None, **params: Any
+    ) -> TestRun:
         """One run of a DAG, its tasks and triggers in this process; `mark_success` is a pattern of tasks
-        that somebody marks as successful instead of letting them run."""
+        that somebody marks as successful instead of letting them run; its id is made from `after`, or from
+        the time."""
         dag = dag_bag().dags[dag_id]
-        run = dag.test(run_conf=params or None, mark_success_pattern=mark_success)
+        run = dag.test(run_after=after, run_conf=params or None, mark_success_pattern=mark_success)
         tasks = {ti.task_id: str(ti.state or "none") for ti in _task_instances(dag_id, run.run_id)}
         return TestRun(dag_id, run.run_id, str(run.state), tasks)
 

@@ -120,7 +120,7 @@ async def _standby(place: Place) -> AsyncIterator[None]:
     async def deliver() -> None:
         await place.desk.pager.deliver_unsent(timedelta(seconds=5))
 
-    running = asyncio.create_task(place.desk.controller.standby("standby", stop, deliver=deliver))
+    running = asyncio.create_task(place.desk.controller.standby("standby", stop, [deliver]))
     try:
         yield
     finally:

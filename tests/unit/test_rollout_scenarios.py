@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from fakes import seconds
+from fakes import CrashAt, Killed, seconds
 from rollout_scenes import PLAN, TARGET, V1, V2, V3, Scene, quick, request
 
 from platform_ops.core.errors import Held
@@ -385,6 +385,48 @@ async def test_a_route_moved_by_hand_in_the_warm_window_is_paged_and_stays(scene
     (held,) = [p.page for p in scene.ledger.outbox_table.pages.values() if "decision" in p.page.title]
     assert "somebody moved the route" in held.happened
     assert "without a decision it stays as it is" in held.todo
+
+
+async def test_airflow_is_told_once_of_a_rollback_that_nobody_asked_for(scene: Scene) -> None:
+    await scene.roll_out(plan=quick())
+    scene.clock.at(timedelta(hours=1), lambda: scene.world.behave(V2, error_share=0.3))
+    await _stand_by(scene, timedelta(hours=1, minutes=10))
+    await _stand_by(scene, timedelta(minutes=10))
+    (report,) = scene.ledger.report_table.kept.values()
+    assert report.dag_id == "rollback_llm-service_production"
+    assert report.run_id == f"controller__{scene.row().id}"
+
+
+async def test_a_rollback_that_a_person_asked_for_is_not_reported(scene: Scene) -> None:
+    view = await scene.roll_out(plan=quick())
+    wish = scene.controller().request_rollback(view.rollout_id, by="oncall", why="wrong results")
+    scene.clock.at(timedelta(hours=1), lambda: asyncio.ensure_future(wish))
+    await _stand_by(scene, timedelta(hours=2))
+    assert scene.row().phase is Phase.ROLLED_BACK
+    assert scene.ledger.report_table.kept == {}
+
+
+async def test_a_rollback_in_the_promotions_own_run_is_not_reported(scene: Scene) -> None:
+    """That run is red already."""
+    scene.world.behave(V2, error_share=0.3)
+    assert (await scene.roll_out()).phase is Phase.ROLLED_BACK
+    await _stand_by(scene, timedelta(minutes=10))
+    assert scene.ledger.report_table.kept == {}
+
+
+async def test_a_chat_that_never_answers_delays_no_takeover(scene: Scene) -> None:
+    """The lease of the dead holder runs out after 10 s."""
+    with pytest.raises(Killed):
+        await scene.roll_out(process=CrashAt(label="after-effect:Deploy"))
+    await scene.clock.run(scene.ledger.connection().rollouts.raise_goal(scene.row().id, Phase.PROMOTED))
+    stop = asyncio.Event()
+    scene.clock.at(timedelta(hours=1), stop.set)
+    standby = scene.controller().standby("standby", stop, [asyncio.Event().wait])
+    began = scene.clock.now()
+    await scene.clock.run(standby)
+    taken = next(e for e in scene.ledger.journal_table.entries if e.actor == "standby")
+    assert taken.at - began <= timedelta(seconds=15)
+    assert scene.row().phase.reached(Phase.PROMOTED)
 
 
 async def test_a_preview_that_everybody_forgot_is_removed(scene: Scene) -> None:

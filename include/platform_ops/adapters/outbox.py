@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from platform_ops.core.errors import OpsError, Unavailable
@@ -12,6 +12,7 @@ from platform_ops.core.paging import Page, QueuedPage
 from platform_ops.core.ports import Chat, Clock
 
 from .ledger import Ledger
+from .pauses import Pauses
 
 log = logging.getLogger(__name__)
 
@@ -19,17 +20,12 @@ OVERDUE = timedelta(seconds=60)
 """A page that no task has sent within this time is sent by `ops controller`."""
 
 
-FIRST_PAUSE = timedelta(seconds=2)
-LONGEST_PAUSE = timedelta(seconds=60)
-
-
 class Pager:
     def __init__(self, ledger: Ledger, chat: Chat, clock: Clock) -> None:
         self._ledger = ledger
         self._chat = chat
         self._clock = clock
-        self._pauses: dict[str, tuple[datetime, timedelta]] = {}
-        """Key of a page that could not be sent → not before, and the pause after the next failure."""
+        self._pauses = Pauses(clock)
 
     async def deliver(self, key: str) -> str:
         """Post the page unless it is there, see it there, mark it sent; returns the chat's message id.
@@ -50,26 +46,23 @@ class Pager:
     async def deliver_unsent(self, older_than: timedelta = OVERDUE) -> tuple[QueuedPage, ...]:
         """Send what waits for longer than that; returns what is still unsent: the outbox holds the error.
 
-        Each failed try doubles the pause before the next, up to LONGEST_PAUSE: a channel that refuses for
-        good is not asked every few seconds.
+        Each failed try doubles the pause before the next (`adapters.pauses`).
         """
-        now = self._clock.now()
-        overdue = await self._ledger.outbox.unsent(now - older_than)
+        overdue = await self._ledger.outbox.unsent(self._clock.now() - older_than)
         left = []
         for queued in overdue:
             key = queued.page.key
-            not_before, pause = self._pauses.get(key, (now, FIRST_PAUSE))
-            if now < not_before:
+            if not self._pauses.over(key):
                 left.append(queued)
                 continue
             try:
                 await self.deliver(key)
             except OpsError as error:
                 log.warning("The page %s is not delivered yet: %s", key, error)
-                self._pauses[key] = (now + pause, min(pause * 2, LONGEST_PAUSE))
+                self._pauses.failed(key)
                 left.append(queued)
             else:
-                self._pauses.pop(key, None)
+                self._pauses.succeeded(key)
         return tuple(left)
 
     async def _post_and_see(self, page: Page) -> str:

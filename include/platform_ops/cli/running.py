@@ -26,7 +26,8 @@ def controller(
         str, typer.Option(help="Name of this holder in leases and journal; by default host and process.")
     ] = "",
 ) -> None:
-    """Stand by: take over rollouts whose holder is gone, own warm windows, send pages that nobody sent."""
+    """Stand by: take over rollouts whose holder is gone, own warm windows and tell Airflow how they ended,
+    send pages that nobody sent."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     name = holder or f"ops-controller@{socket.gethostname()}:{os.getpid()}"
@@ -35,7 +36,8 @@ def controller(
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await desk.controller.standby(name, stop, deliver=desk.pager.deliver_unsent)
+        errands = (desk.pager.deliver_unsent, desk.reporter.start_waiting)
+        await desk.controller.standby(name, stop, errands)
 
     at_desk(act)
 

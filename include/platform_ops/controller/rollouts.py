@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from platform_ops.core.errors import GateClosed, NotFound
@@ -126,11 +126,12 @@ class RolloutController:
         return list(report.failures) or ["the catalog names no checks, and no check is no pass"]
 
     async def standby(
-        self, holder: str, stop: asyncio.Event, deliver: Callable[[], Awaitable[object]] | None = None
+        self, holder: str, stop: asyncio.Event, errands: Sequence[Callable[[], Awaitable[object]]] = ()
     ) -> None:
-        """The loop of `ops controller`: takes over what nobody drives, owns the warm window, sends overdue
-        pages by `deliver`. Returns after `stop` is set, with every lease given back."""
-        await Standby(self._ports, holder, deliver).run(stop)
+        """The loop of `ops controller`: takes over what nobody drives, owns the warm window, and runs each
+        of the `errands` in every round (pages and reports that wait in the ledger). Returns after `stop` is
+        set, with every lease given back."""
+        await Standby(self._ports, holder, errands).run(stop)
 
     async def _active(self, request: RolloutRequest) -> tuple[Colour | None, str | None]:
         """The colour that serves now, and its digest."""

@@ -1,14 +1,15 @@
-"""The standby: drives what nobody drives, and sees to it that people hear of what went wrong."""
+"""The standby: drives what nobody drives, and sees to it that people and Airflow hear of what went wrong."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
 from platform_ops.core.errors import OpsError
+from platform_ops.core.reports import needs_report, report_of
 from platform_ops.core.state import Phase, Rollout
 
 from .driving import drive
@@ -16,6 +17,8 @@ from .pages import ended_badly_page
 from .ports import Ports
 
 log = logging.getLogger(__name__)
+
+Errand = Callable[[], Awaitable[object]]
 
 LOOK_EVERY = timedelta(seconds=2)
 
@@ -25,14 +28,16 @@ TASK_LEFT = timedelta(minutes=2)
 PAGE_AFTER = timedelta(seconds=60)
 """Airflow writes the page of a failed run, with the failed task's log; after this time the standby does."""
 
+LOOK_BACK = timedelta(days=1)
+"""A rollout that ended badly longer ago is history, also for a standby that was away since."""
+
 
 class Standby:
-    def __init__(
-        self, ports: Ports, holder: str, deliver: Callable[[], Awaitable[object]] | None = None
-    ) -> None:
+    def __init__(self, ports: Ports, holder: str, errands: Sequence[Errand] = ()) -> None:
         self._ports = ports
         self._holder = holder
-        self._deliver = deliver
+        self._errands = tuple(errands)
+        self._running: dict[Errand, asyncio.Task[None]] = {}
         self._driven: dict[str, asyncio.Task[None]] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -49,11 +54,19 @@ class Standby:
 
     async def _look(self) -> None:
         """One round. What fails now is tried in the next one."""
-        for work in (self._take_over, self._page_what_nobody_paged, self._send_pages):
-            try:
-                await work()
-            except OpsError as error:
-                log.warning("%s: %s", work.__name__.strip("_"), error)
+        await _attempt(self._take_over)
+        await _attempt(self._page_and_report)
+        self._run_errands()
+
+    def _run_errands(self) -> None:
+        """Each beside the rounds: a chat or an Airflow that does not answer must not delay a takeover."""
+        for errand in self._errands:
+            running = self._running.get(errand)
+            if running is not None and not running.done():
+                continue
+            if running is not None:
+                running.result()
+            self._running[errand] = asyncio.create_task(_attempt(errand))
 
     async def _take_over(self) -> None:
         now = self._ports.clock.now()
@@ -71,24 +84,31 @@ class Standby:
         except OpsError:
             log.exception("Rollout %s stopped; the next round tries again", rollout_id)
 
-    async def _page_what_nobody_paged(self) -> None:
+    async def _page_and_report(self) -> None:
+        """Put into the ledger what nobody else has: the errands bring it to the chat and to Airflow."""
         now = self._ports.clock.now()
-        for rollout in await self._ports.ledger.rollouts.ended_badly(now - timedelta(days=1)):
+        for rollout in await self._ports.ledger.rollouts.ended_badly(now - LOOK_BACK):
+            if needs_report(rollout):
+                await self._ports.ledger.reports.ask(report_of(rollout, now))
             watched = not rollout.goal.reached(Phase.WARM)
             if watched and now < rollout.phase_began + PAGE_AFTER:
                 continue
             await self._ports.ledger.outbox.enqueue(ended_badly_page(rollout))
 
-    async def _send_pages(self) -> None:
-        if self._deliver is not None:
-            await self._deliver()
-
     async def _leave(self) -> None:
-        for task in self._driven.values():
+        begun = (*self._driven.values(), *self._running.values())
+        for task in begun:
             task.cancel()
-        for task in self._driven.values():
+        for task in begun:
             with suppress(asyncio.CancelledError):
                 await task
+
+
+async def _attempt(work: Errand) -> None:
+    try:
+        await work()
+    except OpsError as error:
+        log.warning("%s: %s", getattr(work, "__name__", "errand").strip("_"), error)
 
 
 def goal_of_standby(rollout: Rollout, now: datetime) -> Phase | None:

@@ -178,6 +178,13 @@ class Chat(Protocol):
         """Returns the message id; the sender verifies it with `find`."""
 
 
+class Runs(Protocol):
+    """Runs of Airflow's DAGs (adapters.airflow_api)."""
+
+    async def start(self, dag_id: str, run_id: str) -> None:
+        """Start a run under this id; one that is there already is fine. `NotFound` without such a DAG."""
+
+
 class ObjectStore(Protocol):
     async def put(self, key: str, path: Path) -> None: ...
 

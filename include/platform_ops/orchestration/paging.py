@@ -21,8 +21,10 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException
 
 from platform_ops import wiring
+from platform_ops.controller.pages import ended_badly_page
 from platform_ops.core.errors import NotFound, OpsError
 from platform_ops.core.paging import Failure, page_key, page_of
+from platform_ops.core.reports import Report
 
 from .step import Run, at_desk, run_to_end
 
@@ -94,6 +96,8 @@ def _write_quietly(run: Run, failed: Failure) -> None:
 
 async def _write(desk: wiring.Desk, run: Run, failed: Failure) -> str:
     """Put the run's page into the outbox unless it is there; returns its key."""
+    if report := await desk.ledger.reports.of_run(run.dag_id, run.run_id):
+        return await _write_of_controller(desk, report)
     try:
         promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
     except NotFound:
@@ -113,6 +117,13 @@ async def _write(desk: wiring.Desk, run: Run, failed: Failure) -> str:
         channel=pages.slack,
         escalation=pages.escalation,
     )
+    await desk.ledger.outbox.enqueue(page)
+    return page.key
+
+
+async def _write_of_controller(desk: wiring.Desk, report: Report) -> str:
+    """The rollback has one page, whether the standby writes it or the run that reports it."""
+    page = ended_badly_page(await desk.ledger.rollouts.get(report.rollout_id))
     await desk.ledger.outbox.enqueue(page)
     return page.key
 

@@ -21,6 +21,7 @@ from platform_ops import wiring
 from platform_ops.controller.views import RolloutView
 from platform_ops.core.errors import GateClosed
 from platform_ops.core.rollout import Phase
+from platform_ops.core.state import Rollout
 
 from .step import Run, at_desk, run_to_end
 
@@ -75,19 +76,39 @@ class VerifyActiveOperator(RolloutOperator):
 
 
 class RollBackOperator(RolloutOperator):
-    """Take the traffic back from the release that was promoted last; done when the old version is proven."""
+    """Take the traffic back from the release that was promoted last; done when the old version is proven.
+
+    In a run that the controller started for its own rollback it only tells of that one, and fails: which run
+    that is, the ledger says, not the run's parameters (ADR-9).
+    """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(until=Phase.ROLLED_BACK, **kwargs)
 
     def execute(self, context: Mapping[str, Any]) -> None:
         run = Run.of(context, self.service, self.environment)
+        own = run_to_end(at_desk(_rollback_of_controller, run))
+        if own is not None:
+            raise AirflowFailException(_told(own))
         self._defer_until(Phase.ROLLED_BACK, run_to_end(at_desk(_ask_to_go_back, run)))
 
     def execute_complete(self, context: Mapping[str, Any], event: Mapping[str, Any]) -> None:
         if event["phase"] != Phase.ROLLED_BACK:
             raise AirflowFailException(f"Not rolled back, but {event['phase']}: {event['reason']}")
         self.log.info("The old version serves and passed its checks")
+
+
+async def _rollback_of_controller(desk: wiring.Desk, run: Run) -> Rollout | None:
+    """What the run is the report of; None: a person started it."""
+    report = await desk.ledger.reports.of_run(run.dag_id, run.run_id)
+    return await desk.ledger.rollouts.get(report.rollout_id) if report else None
+
+
+def _told(rollout: Rollout) -> str:
+    return (
+        f"The controller went back from {rollout.release.name} in its warm window, and that ended in "
+        f"{rollout.phase.value}: {rollout.reason}. It was promoted by {rollout.run_id} of {rollout.dag_id}."
+    )
 
 
 async def _ask_to_go_back(desk: wiring.Desk, run: Run) -> str:

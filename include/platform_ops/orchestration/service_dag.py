@@ -39,7 +39,7 @@ def promotion_dag(service: str, environment: str, doc: str | None) -> DAG:
 
 
 def rollback_dag(service: str, environment: str, doc: str | None) -> DAG:
-    """`rollback_<service>_<environment>`: started by hand."""
+    """`rollback_<service>_<environment>`: started by a person, or by the controller to tell of its own."""
     reason = Param("", type="string", title="Reason", description="For the journal: why you go back.")
     return _dag(
         "rollback",

@@ -13,6 +13,7 @@ from .database import Database
 from .journal import JournalTable
 from .outbox import OutboxTable
 from .promotions import GateTable, PromotionTable, ReleaseTable
+from .reports import ReportTable
 from .rollouts import RolloutTable
 
 
@@ -25,6 +26,7 @@ class Ledger:
     rollouts: RolloutTable
     journal: JournalTable
     outbox: OutboxTable
+    reports: ReportTable
 
     @classmethod
     @asynccontextmanager
@@ -39,4 +41,5 @@ class Ledger:
                 RolloutTable(database),
                 JournalTable(database),
                 OutboxTable(database, clock),
+                ReportTable(database, clock),
             )
