@@ -90,7 +90,7 @@ def _draw_weights(axes: Axes, story: Story, begin: float) -> None:
         axes.step(times, values + values[-1:], where="post", color=paint, label=colour, linewidth=2)
     axes.set_ylabel("weight, %")
     axes.set_ylim(-3, 103)
-    axes.legend(loc="center left", frameon=False)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
 
 
 def _draw_requests(axes: Axes, story: Story, begin: float) -> None:
@@ -108,7 +108,7 @@ def _draw_requests(axes: Axes, story: Story, begin: float) -> None:
         step="post",
     )
     axes.set_ylabel("requests/s")
-    axes.legend(loc="center left", frameon=False)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
 
 
 def _draw_errors(axes: Axes, story: Story, begin: float) -> None:
