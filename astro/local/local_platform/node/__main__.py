@@ -28,6 +28,7 @@ from local_platform.cluster.controllers.run import run_controllers
 from local_platform.node.addresses import Addresses
 from local_platform.node.agent import NodeAgent, end_pod_folder
 from local_platform.node.images import ImageStore
+from local_platform.node.lease import NodeLease
 from local_platform.node.machine import NodeObject, capacity, why_no_namespaces
 from local_platform.node.pod_containers import NodeServices
 from local_platform.node.registry import RegistryClient
@@ -116,7 +117,8 @@ async def run(options: argparse.Namespace) -> None:
             await agent.node.images.pull(image)
         labels = dict(entry.split("=", 1) for entry in options.label)
         node = NodeObject(client, options.name, options.host, options.port, options.data, trouble, labels)
-        work = [agent.run(), node.run(), recorder.run()]
+        lease = NodeLease(client, options.name)
+        work = [agent.run(), node.run(), lease.run(), recorder.run()]
         if not options.without_controllers:
             work.append(run_controllers(client))
         tasks = [loop.create_task(part) for part in work]
