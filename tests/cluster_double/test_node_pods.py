@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import aiohttp
 import pytest
 from node_lab import Lab, Watcher, images, main_status, phase_is, pod, waiting_for
 
-from local_platform.cluster.controllers.resources import CONFIG_MAPS, PODS, SECRETS, Object
+from local_platform.cluster.controllers.resources import CONFIG_MAPS, LEASES, NODES, PODS, SECRETS, Object
+from local_platform.node.container import Attempt, Container, Ending
+from local_platform.node.processes import ProcessId
 
 pytestmark = pytest.mark.platform
 ENDED = phase_is("Succeeded", "Failed")
@@ -327,6 +331,48 @@ class TestExec:
         assert await execute(cluster, "target", "id", "-u") == ("0\n", 0)
         assert await execute(cluster, "target", "tty", terminal=True) == ("/dev/pts/0\r\n", 0)
         await cluster.api.delete(PODS, "default", "target")
+
+    async def test_who_attaches_to_an_ended_container_is_told_after_the_upgrade(
+        self, cluster: Watcher
+    ) -> None:
+        await cluster.create(PODS, pod("over", "true"))
+        await cluster.until(PODS, "over", ENDED)
+        url = cluster.api.server + PODS.path("default", "over", "attach")
+        headers = {"Authorization": "Bearer secret"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.ws_connect(url, params={"stdout": "true"}, protocols=("v5.channel.k8s.io",)) as socket,
+        ):
+            received = [message.data async for message in socket]
+        assert [data[0] for data in received] == [1, 3]
+        assert json.loads(received[1][1:])["message"].endswith("container is in CONTAINER_EXITED state")
+        assert socket.close_code == 1000
+
+    def test_an_attempt_on_its_way_has_no_log_and_no_streams_yet(self, tmp_path: Path) -> None:
+        container = Container(tmp_path, "main", lambda: None)
+        assert container.latest_started is None
+        on_its_way = Attempt(tmp_path / "1", 1, "b", "image", "sha256:1")
+        container.current = on_its_way
+        assert container.latest_started is None
+        container.previous = replace(on_its_way, number=0, ending=Ending(1, 0, "Error"))
+        assert container.latest_started is container.previous
+        container.current = replace(on_its_way, shim=ProcessId(1, 1))
+        assert container.latest_started is container.current
+
+
+class TestTheNode:
+    async def test_it_renews_its_lease(self, cluster: Watcher) -> None:
+        nodes = (await cluster.api.list(NODES))["items"]
+        lease = await cluster.api.get(LEASES, "kube-node-lease", nodes[0]["metadata"]["name"])
+        assert lease["metadata"]["ownerReferences"][0]["uid"] == nodes[0]["metadata"]["uid"]
+        first = lease["spec"]["renewTime"]
+        later = await cluster.until(
+            LEASES,
+            lease["metadata"]["name"],
+            lambda item: item["spec"]["renewTime"] > first,
+            namespace="kube-node-lease",
+        )
+        assert later["spec"]["holderIdentity"] == nodes[0]["metadata"]["name"]
 
 
 async def execute(

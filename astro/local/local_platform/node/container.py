@@ -5,6 +5,7 @@ stopped.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import secrets
@@ -26,6 +27,8 @@ from local_platform.node.runtime.sandbox import ContainerSpec
 
 PACKAGE_ROOT = Path(local_platform.__file__).parent.parent
 KEPT_ATTEMPTS = 2
+# The kubelet gives a container at least this long between its stop signal and SIGKILL.
+LEAST_GRACE_SECONDS = 2.0
 LONGEST_MESSAGE = 4096
 START_SECONDS = 3.0
 
@@ -97,6 +100,12 @@ class Container:
     @property
     def running(self) -> bool:
         return self.current is not None and self.current.running
+
+    @property
+    def latest_started(self) -> Attempt | None:
+        """The newest attempt that runs or has ended: not one whose shim is still on its way."""
+        attempts = (self.current, self.previous)
+        return next((one for one in attempts if one and (one.running or one.ending)), None)
 
     @property
     def restarts(self) -> int:
@@ -247,7 +256,7 @@ class Container:
         self, grace: float, before: Callable[[], Any] | None = None, *, number: int = signal.SIGTERM
     ) -> None:
         """preStop, then the stop signal, and SIGKILL when `grace` seconds are over; returns when it has
-        ended.
+        ended. Without `grace` SIGKILL comes at once.
 
         The first process's death takes every other process of the container along: the kernel ends a PID
         namespace so.
@@ -259,12 +268,10 @@ class Container:
         assert attempt.first is not None
         deadline = time.monotonic() + grace
         if before is not None and grace > 0:
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(before(), grace)
-            except TimeoutError:
-                # The kubelet grants two seconds to a container whose preStop used up the whole grace period.
-                deadline += 2
-        if time.monotonic() < deadline:
+        if grace > 0:
+            deadline = max(deadline, time.monotonic() + LEAST_GRACE_SECONDS)
             attempt.first.signal(number)
         ended = asyncio.ensure_future(attempt.shim.ended())
         done, _ = await asyncio.wait({ended}, timeout=max(0.0, deadline - time.monotonic()))

@@ -57,6 +57,7 @@ class Launcher:
         self._sources = sources
         self._folder = folder
         self._failures: dict[str, _PullFailure] = {}
+        self._refused: set[str] = set()
 
     async def launch(
         self,
@@ -138,7 +139,10 @@ class Launcher:
             message = f'Container image "{name}" is not present with pull policy of Never'
             self._event(pod, "Warning", "ErrImageNeverPull", message, path)
             self._event(pod, "Warning", "Failed", "Error: ErrImageNeverPull", path)
-            raise LaunchError("ErrImageNeverPull", message, NEVER_RETRY)
+            # The kubelet looks again as soon as it sees the pod's sandbox run, then at its usual pace.
+            retry = NEVER_RETRY if name in self._refused else SOON
+            self._refused.add(name)
+            raise LaunchError("ErrImageNeverPull", message, retry)
         self._refuse_while_backing_off(name, pod, path)
         return await self._pull(name, pod, path, publish)
 

@@ -100,13 +100,13 @@ class NodeServer:
                 text = f'previous terminated container "{container.name}" in pod "{pod}" not found'
                 raise web.HTTPBadRequest(text=text)
             attempt = container.previous
-        elif container.current is None:
+        elif (started := container.latest_started) is not None:
+            attempt = started
+        else:
             reason = container.waiting[0] or "ContainerCreating"
             shown = _WAITS_FOR.get(reason, reason)
             text = f'container "{container.name}" in pod "{pod}" is waiting to start: {shown}'
             raise web.HTTPBadRequest(text=text)
-        else:
-            attempt = container.current
         wanted = log_request(query)
         ended = asyncio.Event()
         watch = asyncio.ensure_future(_set_when_ended(attempt, ended))
@@ -133,7 +133,7 @@ class NodeServer:
         return response
 
     async def _attach(self, request: web.Request) -> web.StreamResponse:
-        attempt = self._running(request)
+        attempt = self._container(request).latest_started or self._running(request)
         response = web.WebSocketResponse(protocols=PROTOCOLS, max_msg_size=0)
         await response.prepare(request)
         await attach(response, attempt, stream_request(request))

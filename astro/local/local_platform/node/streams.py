@@ -52,11 +52,16 @@ def exit_status(code: int) -> Object:
 
 
 def start_failure(attempt: Attempt, why: str) -> Object:
-    message = (
-        "Internal error occurred: error executing command in container: failed to exec in container: "
+    return _internal_error(
+        "error executing command in container: failed to exec in container: "
         f'failed to start exec "{attempt.identifier}": OCI runtime exec failed: exec failed: '
         f"unable to start container process: {why}: unknown"
     )
+
+
+def _internal_error(why: str) -> Object:
+    """A failure of the runtime, as the kubelet wraps it for the error channel."""
+    message = f"Internal error occurred: {why}"
     return {
         "metadata": {},
         "status": "Failure",
@@ -224,15 +229,29 @@ def set_size(terminal: int, payload: bytes) -> None:
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", size["Height"], size["Width"], 0, 0))
 
 
-async def attach(socket_: web.WebSocketResponse, attempt: Attempt, request: StreamRequest) -> None:
-    """Join the container's own streams through its shim."""
+async def _shim_streams(attempt: Attempt) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+    """The shim's socket; None when the attempt has ended, which may be a moment ago."""
+    if not attempt.running:
+        return None
     folder = os.open(attempt.folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         # A socket's path may have 107 bytes; by way of the open folder it is always short.
-        reader, writer = await asyncio.open_unix_connection(f"/proc/self/fd/{folder}/attach.sock")
+        return await asyncio.open_unix_connection(f"/proc/self/fd/{folder}/attach.sock")
+    except (FileNotFoundError, ConnectionRefusedError):
+        return None
     finally:
         os.close(folder)
+
+
+async def attach(socket_: web.WebSocketResponse, attempt: Attempt, request: StreamRequest) -> None:
+    """Join the container's own streams through its shim; of an ended container only its state is told."""
+    streams = await _shim_streams(attempt)
     await socket_.send_bytes(bytes([frames.STDOUT]))
+    if streams is None:
+        why = "error attaching to container: container is in CONTAINER_EXITED state"
+        await finish(socket_, _internal_error(why))
+        return
+    reader, writer = streams
 
     async def output() -> None:
         decoder = frames.Decoder()
