@@ -8,6 +8,7 @@ and a sentence as text.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -132,7 +133,10 @@ def _unreachable(node: str, error: Exception) -> StatusError:
 
 
 async def relay(client: web.WebSocketResponse, agent: aiohttp.ClientWebSocketResponse) -> None:
-    """Copy frames both ways until either side closes; text of the client becomes binary for the agent."""
+    """Copy frames both ways until either side closes; text of the client becomes binary for the agent.
+
+    What the agent said before it closed reaches the client even when the client's own frames come too late.
+    """
 
     async def inwards() -> None:
         async for message in client:
@@ -150,15 +154,14 @@ async def relay(client: web.WebSocketResponse, agent: aiohttp.ClientWebSocketRes
                 await client.send_bytes(message.data.encode())
         await client.close()
 
-    tasks = [asyncio.create_task(inwards()), asyncio.create_task(outwards())]
+    reading = asyncio.create_task(inwards())
     try:
-        _, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in pending:
-            task.cancel()
-        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, Exception) and not isinstance(outcome, ConnectionError):
-                raise outcome
+        with contextlib.suppress(ConnectionError):
+            await outwards()
     finally:
+        reading.cancel()
+        (outcome,) = await asyncio.gather(reading, return_exceptions=True)
         await agent.close()
         await client.close()
+    if isinstance(outcome, Exception) and not isinstance(outcome, ConnectionError):
+        raise outcome
