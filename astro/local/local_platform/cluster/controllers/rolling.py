@@ -102,7 +102,9 @@ def share_scaling(replicas: int, surge: int, sets: list[Counts], before: dict[st
     total = sum(one.wanted for one in sets)
     allowed = replicas + surge if replicas > 0 else 0
     to_add = allowed - total
-    ordered = sorted(sets, key=lambda one: (-one.wanted, one.created), reverse=False)
+    # Of sets of one size, the newest grows first and the oldest shrinks first.
+    by_age = sorted(sets, key=lambda one: one.created, reverse=to_add > 0)
+    ordered = sorted(by_age, key=lambda one: -one.wanted)
     result: dict[str, int] = {}
     added = 0
     for one in ordered:
