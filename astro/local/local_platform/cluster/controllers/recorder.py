@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from datetime import UTC, datetime
 
 from local_platform.cluster.controllers.api import ApiClient, ApiError, ApiUnavailableError
+from local_platform.cluster.controllers.correlation import EventCorrelator, Key, Remembered
 from local_platform.cluster.controllers.resources import EVENTS, Object, name_of, namespace_of
 
 log = logging.getLogger(__name__)
 
-MOST_REMEMBERED = 4096
 MOST_WAITING = 1000
 
 
@@ -47,14 +46,14 @@ class EventRecorder:
         self._client = client
         self._component = component
         self._host = host
-        self._waiting: asyncio.Queue[tuple[tuple[str, ...], Object]] = asyncio.Queue(MOST_WAITING)
-        self._known: OrderedDict[tuple[str, ...], tuple[str, int]] = OrderedDict()
+        self._waiting: asyncio.Queue[Object] = asyncio.Queue(MOST_WAITING)
+        self._correlator = EventCorrelator()
+        self._known: Remembered[tuple[str, int]] = Remembered()
         self._last_name = 0
 
     def record(self, item: Object, kind: str, reason: str, message: str, field_path: str = "") -> None:
         """Note that something happened to `item`; `kind` is Normal or Warning."""
         now = now_text()
-        key = (item["metadata"].get("uid", ""), field_path, kind, reason, message)
         source = {"component": self._component} | ({"host": self._host} if self._host else {})
         event = {
             "metadata": {"name": self._name(name_of(item)), "namespace": namespace_of(item) or "default"},
@@ -70,7 +69,7 @@ class EventRecorder:
             "reportingInstance": self._host,
         }
         try:
-            self._waiting.put_nowait((key, event))
+            self._waiting.put_nowait(event)
         except asyncio.QueueFull:
             log.warning("event dropped, %d are waiting: %s %s", MOST_WAITING, reason, message)
 
@@ -81,7 +80,9 @@ class EventRecorder:
 
     async def run(self) -> None:
         while True:
-            key, event = await self._waiting.get()
+            key, event = self._correlator.combined(await self._waiting.get())
+            if not self._correlator.admits(event):
+                continue
             try:
                 await self._write(key, event)
             except (ApiError, ApiUnavailableError) as error:
@@ -91,21 +92,19 @@ class EventRecorder:
                     "event %s of %s was not written: %s", event["reason"], event["metadata"]["name"], error
                 )
 
-    async def _write(self, key: tuple[str, ...], event: Object) -> None:
+    async def _write(self, key: Key, event: Object) -> None:
         namespace = event["metadata"]["namespace"]
         known = self._known.get(key)
         if known:
             name, count = known[0], known[1] + 1
-            patch = {"count": count, "lastTimestamp": event["lastTimestamp"]}
+            fresh = {"lastTimestamp": event["lastTimestamp"], "message": event["message"], "count": count}
             try:
-                await self._client.patch(EVENTS, namespace, name, patch)
+                await self._client.patch(EVENTS, namespace, name, fresh)
             except ApiError as error:
                 if not error.not_found:
                     raise
             else:
-                self._known[key] = (name, count)
+                self._known.remember(key, (name, count))
                 return
         await self._client.create(EVENTS, namespace, event)
-        self._known[key] = (event["metadata"]["name"], 1)
-        while len(self._known) > MOST_REMEMBERED:
-            self._known.popitem(last=False)
+        self._known.remember(key, (event["metadata"]["name"], 1))
