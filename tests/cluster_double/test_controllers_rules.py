@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from local_platform.cluster.controllers.correlation import EventCorrelator
 from local_platform.cluster.controllers.endpoints import endpoint, slice_ports
 from local_platform.cluster.controllers.job_status import failure_of, success_of
 from local_platform.cluster.controllers.resources import Object, matches_selector
@@ -18,6 +19,7 @@ from local_platform.cluster.controllers.rolling import (
     shrink_old_sets,
 )
 from local_platform.cluster.controllers.scheduler import explain, why_not
+from local_platform.cluster.controllers.trigger_times import TRIGGER_TIME, TriggerTimes, annotated
 
 
 @pytest.mark.parametrize(
@@ -67,6 +69,17 @@ def test_no_step_of_a_rolling_update_goes_below_its_minimum_or_above_its_maximum
 def test_a_deployment_scaled_in_mid_rollout_keeps_its_proportions() -> None:
     sets = [Counts("old", 8, 8, 8, "1"), Counts("new", 4, 4, 2, "2")]
     assert share_scaling(20, 4, sets, {"old": 12, "new": 12}) == {"old": 16, "new": 8}
+
+
+@pytest.mark.parametrize(
+    ("replicas", "size", "expected"),
+    [(2, 1, {"old": 1, "new": 2}), (2, 2, {"old": 1, "new": 2})],
+    ids=["the-newest-grows-first", "the-oldest-shrinks-first"],
+)
+def test_of_sets_of_one_size_age_decides(replicas: int, size: int, expected: dict[str, int]) -> None:
+    sets = [Counts("old", size, size, size, "1"), Counts("new", size, size, size, "2")]
+    before = {"old": 2 * size, "new": 2 * size}
+    assert share_scaling(replicas, 1, sets, before) == expected
 
 
 @pytest.mark.parametrize(
@@ -156,3 +169,56 @@ def test_a_job_is_decided_by_its_counts(
 ) -> None:
     verdict = failure_of(spec, {}, failed) or success_of(spec, succeeded, [])
     assert (verdict[0] if verdict else None) == expected
+
+
+def selected_pod(name: str, ready_since: str) -> Object:
+    condition = {"type": "Ready", "status": "True", "lastTransitionTime": ready_since}
+    return {"metadata": {"name": name, "namespace": "n"}, "status": {"conditions": [condition]}}
+
+
+def test_an_update_of_endpoints_carries_the_earliest_change_behind_it() -> None:
+    service = {"metadata": {"name": "web", "namespace": "n", "creationTimestamp": "2026-11-22T12:00:00Z"}}
+    blue, green = selected_pod("blue", "2026-11-22T12:00:05Z"), selected_pod("green", "2026-11-22T12:00:03Z")
+    times = TriggerTimes()
+    assert times.of(service, []) == "2026-11-22T12:00:00Z"
+    assert times.of(service, [blue, green]) == "2026-11-22T12:00:03Z"
+    assert times.of(service, [blue, green]) == ""
+    assert times.of(service, [blue]) == ""
+    assert times.of(service, [green]) == "2026-11-22T12:00:03Z"
+    metadata = annotated({"name": "web-1"}, "2026-11-22T12:00:03Z")
+    assert metadata["annotations"] == {TRIGGER_TIME: "2026-11-22T12:00:03Z"}
+    assert annotated(metadata, "")["annotations"] == {}
+
+
+def happened(message: str) -> Object:
+    subject = {"kind": "Deployment", "namespace": "n", "name": "web", "uid": "u", "apiVersion": "apps/v1"}
+    source = {"component": "deployment-controller"}
+    return {
+        "involvedObject": subject,
+        "source": source,
+        "type": "Normal",
+        "reason": "Scaled",
+        "message": message,
+    }
+
+
+def test_events_of_one_reason_become_one_when_there_are_too_many() -> None:
+    now = 0.0
+    correlator = EventCorrelator(lambda: now)
+    found = [correlator.combined(happened(f"to {number}")) for number in range(12)]
+    assert [event["message"] for _, event in found[:10]] == [
+        *(f"to {number}" for number in range(9)),
+        "(combined from similar events): to 9",
+    ]
+    assert len({key for key, _ in found}) == 10
+    assert found[9][0] == found[11][0]
+    now = 601.0
+    assert correlator.combined(happened("later"))[1]["message"] == "later"
+
+
+def test_a_source_that_goes_on_about_one_object_is_cut() -> None:
+    now = 0.0
+    correlator = EventCorrelator(lambda: now)
+    assert [correlator.admits(happened("again")) for _ in range(27)] == [True] * 25 + [False] * 2
+    now = 300.0
+    assert [correlator.admits(happened("again")) for _ in range(2)] == [True, False]

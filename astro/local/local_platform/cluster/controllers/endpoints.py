@@ -6,7 +6,6 @@ from collections import defaultdict
 
 from local_platform.cluster.controllers.controller import Context, Controller, Key
 from local_platform.cluster.controllers.pods import is_deleting, is_ready, phase
-from local_platform.cluster.controllers.recorder import now_text
 from local_platform.cluster.controllers.resources import (
     ENDPOINT_SLICES,
     ENDPOINTS,
@@ -20,12 +19,12 @@ from local_platform.cluster.controllers.resources import (
     namespace_of,
     owner_reference,
 )
+from local_platform.cluster.controllers.trigger_times import TriggerTimes, annotated
 
 SERVICE_NAME = "kubernetes.io/service-name"
 SLICE_MANAGER = "endpointslice.kubernetes.io/managed-by"
 OUR_SLICES = "endpointslice-controller.k8s.io"
 ENDPOINTS_MANAGER = "endpoints.kubernetes.io/managed-by"
-TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"
 HEADLESS = "service.kubernetes.io/headless"
 
 
@@ -41,6 +40,7 @@ class EndpointController(Controller):
         self._slices = self.watch(ENDPOINT_SLICES, self._service_of_slice)
         self._endpoints = self.watch(ENDPOINTS)
         self._selected: dict[Key, set[Key]] = defaultdict(set)
+        self._trigger_times = TriggerTimes()
 
     def _services_of_pod(self, pod: Object) -> list[Key]:
         key = key_of(pod)
@@ -63,23 +63,28 @@ class EndpointController(Controller):
     async def reconcile(self, namespace: str, name: str) -> None:
         service = self._services.get(namespace, name)
         if service is None:
+            self._trigger_times.forget((namespace, name))
             await self._remove_endpoints(namespace, name)
             return
         selector = service["spec"].get("selector")
         if not selector or service["spec"].get("type") == "ExternalName" or is_deleting(service):
             return
-        pods = [
+        selected = [
             pod
             for pod in self._pods.all(namespace)
             if matches_labels(selector, pod["metadata"].get("labels"))
-            and (pod.get("status") or {}).get("podIP")
-            and phase(pod) not in ("Succeeded", "Failed")
+        ]
+        trigger = self._trigger_times.of(service, selected)
+        pods = [
+            pod
+            for pod in selected
+            if (pod.get("status") or {}).get("podIP") and phase(pod) not in ("Succeeded", "Failed")
         ]
         pods.sort(key=name_of)
-        await self._write_slices(service, pods)
-        await self._write_endpoints(service, pods)
+        await self._write_slices(service, pods, trigger)
+        await self._write_endpoints(service, pods, trigger)
 
-    async def _write_slices(self, service: Object, pods: list[Object]) -> None:
+    async def _write_slices(self, service: Object, pods: list[Object], trigger: str) -> None:
         groups: dict[str, tuple[list[Object], list[Object]]] = {}
         for pod in pods:
             ports = slice_ports(service, pod)
@@ -95,14 +100,19 @@ class EndpointController(Controller):
         )
         for index, (ports, entries) in enumerate(wanted):
             current = present[index] if index < len(present) else None
-            await self._write_slice(service, current, ports, entries)
+            await self._write_slice(service, current, ports, entries, trigger)
         for surplus in present[len(wanted) :]:
             await self.client.delete(
                 ENDPOINT_SLICES, namespace_of(surplus), name_of(surplus), uid=surplus["metadata"]["uid"]
             )
 
     async def _write_slice(
-        self, service: Object, current: Object | None, ports: list[Object], entries: list[Object]
+        self,
+        service: Object,
+        current: Object | None,
+        ports: list[Object],
+        entries: list[Object],
+        trigger: str,
     ) -> None:
         namespace = namespace_of(service)
         labels = {
@@ -118,25 +128,21 @@ class EndpointController(Controller):
                 "generateName": name_of(service) + "-",
                 "namespace": namespace,
                 "labels": labels,
-                "annotations": {TRIGGER_TIME: now_text()},
                 "ownerReferences": [owner_reference(service, SERVICES)],
             }
-            created = await self.client.create(ENDPOINT_SLICES, namespace, {"metadata": metadata, **content})
+            body = {"metadata": annotated(metadata, trigger), **content}
+            created = await self.client.create(ENDPOINT_SLICES, namespace, body)
             self._slices.remember(created)
             return
         same = all((current.get(key) or None) == value for key, value in content.items())
         if same and current["metadata"].get("labels") == labels:
             return
-        annotations = {**(current["metadata"].get("annotations") or {}), TRIGGER_TIME: now_text()}
-        body = {
-            **current,
-            **content,
-            "metadata": {**current["metadata"], "labels": labels, "annotations": annotations},
-        }
+        metadata = annotated({**current["metadata"], "labels": labels}, trigger)
+        body = {**current, **content, "metadata": metadata}
         fresh = await self.client.replace(ENDPOINT_SLICES, namespace, name_of(current), body)
         self._slices.remember(fresh)
 
-    async def _write_endpoints(self, service: Object, pods: list[Object]) -> None:
+    async def _write_endpoints(self, service: Object, pods: list[Object], trigger: str) -> None:
         namespace, name = key_of(service)
         labels = {**(service["metadata"].get("labels") or {}), ENDPOINTS_MANAGER: "endpoint-controller"}
         if service["spec"].get("clusterIP") == "None":
@@ -145,18 +151,15 @@ class EndpointController(Controller):
         current = self._endpoints.get(namespace, name)
         content: Object = {"subsets": subsets} if subsets else {}
         if current is None:
-            body = {"metadata": {"name": name, "namespace": namespace, "labels": labels}, **content}
+            metadata: Object = {"name": name, "namespace": namespace, "labels": labels}
+            body = {"metadata": annotated(metadata, trigger), **content}
             self._endpoints.remember(await self.client.create(ENDPOINTS, namespace, body))
             return
         if (current.get("subsets") or []) == subsets and current["metadata"].get("labels") == labels:
             return
-        annotations = {**(current["metadata"].get("annotations") or {}), TRIGGER_TIME: now_text()}
-        metadata = {**current["metadata"], "labels": labels, "annotations": annotations}
-        body = {
-            **{key: value for key, value in current.items() if key != "subsets"},
-            **content,
-            "metadata": metadata,
-        }
+        metadata = annotated({**current["metadata"], "labels": labels}, trigger)
+        rest = {key: value for key, value in current.items() if key != "subsets"}
+        body = {**rest, **content, "metadata": metadata}
         self._endpoints.remember(await self.client.replace(ENDPOINTS, namespace, name, body))
 
     async def _remove_endpoints(self, namespace: str, name: str) -> None:
