@@ -53,7 +53,6 @@ async def test_an_old_version_can_be_listed_while_history_lasts(api: Api) -> Non
     ("query", "status", "reason"),
     [
         pytest.param("continue=garbage", 400, "BadRequest", id="garbage"),
-        pytest.param("resourceVersion=1&resourceVersionMatch=Exact", 410, "Expired", id="compacted"),
         pytest.param("resourceVersion=abc", 400, "BadRequest", id="no-number"),
         pytest.param("limit=abc", 400, "BadRequest", id="limit"),
         pytest.param("labelSelector=a===b", 400, "BadRequest", id="selector"),
@@ -85,6 +84,12 @@ async def test_label_selectors(api: Api, selector: str, expected: list[str]) -> 
     await _create(api, "two", app="b")
     found = await api.get(f"{MAPS}?labelSelector={selector}")
     assert _names(found.json["items"]) == expected
+
+
+async def test_the_first_version_can_be_listed_while_nothing_is_forgotten(api: Api) -> None:
+    await _create(api, "a")
+    first = await api.get(f"{MAPS}?resourceVersion=1&resourceVersionMatch=Exact")
+    assert (first.status, first.json["items"]) == (200, [])
 
 
 async def test_a_watch_from_a_version_replays_what_came_after_it(api: Api) -> None:
@@ -175,6 +180,8 @@ async def test_after_a_restart_an_old_version_is_expired(tmp_path: Path) -> None
         assert watch.status == 200
         assert watch.events[0]["type"] == "ERROR"
         assert watch.events[0]["object"]["code"] == 410
+        exact = await second.get(f"{MAPS}?resourceVersion=1&resourceVersionMatch=Exact")
+        assert (exact.status, exact.json["reason"]) == (410, "Expired")
         listed = await second.get(f"{MAPS}?limit=1&continue={page}")
         assert (listed.status, listed.json["reason"]) == (410, "Expired")
         fresh = await second.get(f"{MAPS}?limit=9&continue={listed.json['metadata']['continue']}")
@@ -189,6 +196,9 @@ def test_history_is_bounded_and_says_where_it_begins(tmp_path: Path) -> None:
     assert [event.current.name for event in bucket.after(store.revision - 2)] == ["n3", "n4"]
     with pytest.raises(CompactedError):
         bucket.after(1)
+    with pytest.raises(CompactedError):
+        bucket.at(bucket.since - 1)
+    assert [name for _, name in bucket.at(bucket.since)] == ["n0", "n1"]
     store.close()
 
 

@@ -84,7 +84,7 @@ class Bucket:
 
     def at(self, revision: int) -> dict[Key, Stored]:
         """The objects as they were at `revision`; CompactedError when history does not reach back."""
-        if revision <= self.since:
+        if revision < self.since:
             raise CompactedError(revision, self.since)
         objects = dict(self.objects)
         for event in reversed(self.events):
