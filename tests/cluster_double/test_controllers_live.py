@@ -5,7 +5,7 @@ with them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 from node_lab import Lab, Watcher, images
@@ -174,7 +174,7 @@ class TestEndpoints:
             await cluster.until(DEPLOYMENTS, name, rolled_out)
             addresses[name] = (await owned(cluster, name))[0]["status"]["podIP"]
 
-        def leads_to(colour: str) -> object:
+        def leads_to(colour: str) -> Callable[[Object], bool]:
             def check(item: Object) -> bool:
                 found = [
                     one["addresses"][0] for one in item.get("endpoints") or [] if one["conditions"]["ready"]
@@ -183,19 +183,24 @@ class TestEndpoints:
 
             return check
 
-        async def slice_name() -> str:
-            query = {"labelSelector": "kubernetes.io/service-name=switch"}
-            return str(
-                (await cluster.api.list(ENDPOINT_SLICES, "default", **query))["items"][0]["metadata"]["name"]
-            )
+        def holds(colour: str) -> Callable[[Object], bool]:
+            def check(item: Object) -> bool:
+                subsets = item.get("subsets") or []
+                found = [one["ip"] for subset in subsets for one in subset.get("addresses") or []]
+                return found == [addresses[colour]]
 
-        name = await slice_name()
-        await cluster.until(ENDPOINT_SLICES, name, leads_to("blue"))  # type: ignore[arg-type]
+            return check
+
+        # Both are written from one look, the slice first.
+        await cluster.until(ENDPOINTS, "switch", holds("blue"))
+        query = {"labelSelector": "kubernetes.io/service-name=switch"}
+        slices = await cluster.api.list(ENDPOINT_SLICES, "default", **query)
+        name = slices["items"][0]["metadata"]["name"]
+        await cluster.until(ENDPOINT_SLICES, name, leads_to("blue"))
         await cluster.api.patch(SERVICES, "default", "switch", {"spec": {"selector": {"app": "green"}}})
-        found = await cluster.until(ENDPOINT_SLICES, name, leads_to("green"))  # type: ignore[arg-type]
+        found = await cluster.until(ENDPOINT_SLICES, name, leads_to("green"))
         assert found["ports"] == [{"name": "", "protocol": "TCP", "port": 8000}]
-        old = await cluster.api.get(ENDPOINTS, "default", "switch")
-        assert [one["ip"] for one in old["subsets"][0]["addresses"]] == [addresses["green"]]
+        await cluster.until(ENDPOINTS, "switch", holds("green"))
         await cluster.api.delete(SERVICES, "default", "switch")
         await cluster.gone(ENDPOINT_SLICES, name)
         await cluster.gone(ENDPOINTS, "switch")
