@@ -13,6 +13,7 @@ import aiohttp
 
 from .correspondence import Correspondence
 from .double import Double
+from .guard import guarded
 from .kubelets import ScriptedKubelet, recorded_image
 from .recordings import Scenario, decoded, generated_tokens, load
 from .runner import Outcome, Replay
@@ -38,11 +39,12 @@ async def replay_all(
 ) -> dict[str, Outcome]:
     """Replays everything in recorded order; `only` is a pattern of names (state may then be missing)."""
     outcomes: dict[str, Outcome] = {}
-    for plane in ("main", "etcd35"):
-        scenarios = [one for one in load() if one.control_plane == plane]
-        if any(re.search(only, one.name) for one in scenarios):
-            for outcome in await _replay_plane(plane, scenarios, folder / plane, only, report):
-                outcomes[outcome.scenario] = outcome
+    with guarded(folder):
+        for plane in ("main", "etcd35"):
+            scenarios = [one for one in load() if one.control_plane == plane]
+            if any(re.search(only, one.name) for one in scenarios):
+                for outcome in await _replay_plane(plane, scenarios, folder / plane, only, report):
+                    outcomes[outcome.scenario] = outcome
     return outcomes
 
 
