@@ -47,12 +47,6 @@ async def act(ports: Ports, rollout: Rollout, transition: Transition) -> Effect:
             return Effect()
 
 
-async def _make_reachable(ports: Ports, rollout: Rollout) -> None:
-    """Without a route nobody could reach the first release as a preview: make one without any weight."""
-    if not (await ports.router.observe(rollout.target)).weights.routed:
-        await ports.router.shift(rollout.target, Weights(), Fence(rollout.id, rollout.token))
-
-
 async def _checked(ports: Ports, rollout: Rollout, *, preview: bool) -> Effect:
     colour = rollout.colour if preview else rollout.old
     report = await run_checks(
