@@ -1,9 +1,8 @@
-"""The sequence of the demonstration: two versions of the analyzer go from a commit to all of production's
-traffic.
+"""The sequence of the demonstration: two versions of the analyzer go from a commit to all production traffic.
 
 Everything is done as people would do it: git pushes, Airflow's REST API with four logins, requests through
-the
-gateway. What is proven in the end is read from the cluster, the load's own records, the ledger and the inbox.
+the gateway. What is proven in the end is read from the cluster, the load's own records, the ledger and the
+inbox.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, time
@@ -86,6 +86,22 @@ class Demonstration:
         ended."""
         source = self.platform.layout.root / SOURCES[SERVICE]
         repository = ServiceRepository(self._repository_url(), self.folder / "clone", source)
+        try:
+            await self._until("Airflow knows the service's DAGs", self._dags_are_known, limit_s=180)
+            # An earlier telling's release may be a bad one: what it does to requests is not this telling's.
+            await self._finish_what_runs()
+            async with self._under_load():
+                first = await self._version(repository, None)
+                second = await self._version(repository, fault)
+                await asyncio.sleep(3)
+        finally:
+            await self.view.close()
+            await self.http.aclose()
+        return first, second
+
+    @asynccontextmanager
+    async def _under_load(self) -> AsyncIterator[None]:
+        """Requests are sent, and weights written down, until the block ends."""
         stopping = asyncio.Event()
         self.weights_seen.touch()
         watching = asyncio.create_task(
@@ -93,17 +109,10 @@ class Demonstration:
         )
         loading = asyncio.create_task(self._load_when_live(stopping))
         try:
-            await self._until("Airflow knows the service's DAGs", self._dags_are_known, limit_s=180)
-            await self._finish_what_runs()
-            first = await self._version(repository, None)
-            second = await self._version(repository, fault)
-            await asyncio.sleep(3)
+            yield
         finally:
             stopping.set()
             await asyncio.gather(watching, loading)
-            await self.view.close()
-            await self.http.aclose()
-        return first, second
 
     async def _version(self, repository: ServiceRepository, fault: Fault | None) -> Version:
         seen = {environment: await self._run_ids(environment) for environment in ("development", "staging")}
