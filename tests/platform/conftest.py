@@ -9,11 +9,14 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 from own_platform import OwnPlatform
-from releasing import SERVICE, Place
+from promoting import DAG, abandon, knows
+from releasing import SERVICE, Place, until
 
+from local_platform.demo.people import Desk
 from local_platform.layout import CHECKOUT
 from platform_ops import wiring
 from platform_ops.settings import PREFIX, Settings
@@ -83,6 +86,18 @@ async def place(ground: Ground, tmp_path: Path) -> AsyncIterator[Place]:
             return [*ground.kubectl, f"--namespace={target.namespace}", *arguments]
 
         yield Place(desk, target, ground.settings.gateway_url or target.url, kubectl, tmp_path)
+
+
+@pytest.fixture
+async def airflow(airflow_platform: OwnPlatform) -> AsyncIterator[Desk]:
+    """Airflow's REST API with everybody's login."""
+    async with httpx.AsyncClient(timeout=60, trust_env=False) as client:
+        desk = Desk(airflow_platform.url("airflow"), airflow_platform.passwords, client)
+        await until("Airflow knows the DAG", lambda: knows(desk), limit=180)
+        yield desk
+        for run in await desk.runs(DAG):
+            if not run.finished:
+                await abandon(desk, run)
 
 
 def _catalog(folder: Path, context: str, namespace: str) -> Path:

@@ -40,6 +40,7 @@ DEFAULT_RULE = 2
 """The route's rule for everybody who names no colour."""
 
 QUICK_STEPS = tuple(Step(weight, timedelta(seconds=1 if weight < 100 else 0)) for weight in (5, 25, 50, 100))
+ONE_SWITCH = (Step(100, timedelta(0)),)
 
 
 class Defect(StrEnum):

@@ -5,17 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from releasing import Defect, Place, done, shares
+from releasing import ONE_SWITCH, Defect, Place, done, shares
 
 from platform_ops.core.errors import NotApproved
-from platform_ops.core.plan import Step
 from platform_ops.core.ports import Fence
 from platform_ops.core.release import Weights
 from platform_ops.core.state import Phase
 
 pytestmark = [pytest.mark.platform, pytest.mark.cluster]
-
-ONE_SWITCH = (Step(100, timedelta(0)),)
 
 
 async def test_a_good_release_takes_the_traffic_step_by_step_and_no_request_fails(place: Place) -> None:
