@@ -76,7 +76,10 @@ def airflow_settings(platform: Context) -> dict[str, str]:
         # A busy machine answers late; a read time-out would fail queued tasks (5 s by default).
         "WORKERS__EXECUTION_API_TIMEOUT": "60",
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
-        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "90",
+        # A worker that died is noticed after this time (300 s by default), and only then its task is retried.
+        # Traffic does not wait for it, but the people who watch the run do. A living worker sends twelve
+        # heartbeats meanwhile, and after three that failed it ends its task itself: no task runs twice.
+        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
         "DAG_PROCESSOR__REFRESH_INTERVAL": "10",
         "DAG_PROCESSOR__PARSING_PROCESSES": "1",
