@@ -14,7 +14,6 @@ import fcntl
 import logging
 import signal
 import sys
-import zlib
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -25,7 +24,7 @@ from aiohttp import web
 from local_platform.cluster.controllers.api import ApiClient
 from local_platform.cluster.controllers.recorder import EventRecorder
 from local_platform.cluster.controllers.run import run_controllers
-from local_platform.node.addresses import Addresses
+from local_platform.node.addresses import Addresses, share_of
 from local_platform.node.agent import NodeAgent, end_pod_folder
 from local_platform.node.images import ImageStore
 from local_platform.node.lease import NodeLease
@@ -145,7 +144,7 @@ def node_services(
         session=session,
         images=ImageStore(data / "images", registry),
         recorder=recorder,
-        addresses=Addresses(data / "addresses.json", zlib.crc32(str(data).encode())),
+        addresses=Addresses(data / "addresses.json", share_of(data)),
         allocatable=capacity(data),
     )
 

@@ -6,11 +6,18 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import zlib
 from pathlib import Path
 
 from local_platform.node.runtime.relay import write_atomically
 
 NETWORK = ipaddress.ip_network("127.64.0.0/10")
+SHARES = 63
+
+
+def share_of(folder: Path) -> int:
+    """The share of the network that belongs to a node's folder; two folders may have the same."""
+    return zlib.crc32(str(folder.resolve()).encode()) % SHARES
 
 
 class AddressesExhaustedError(Exception):
@@ -24,7 +31,7 @@ class Addresses:
 
     def __init__(self, file: Path, share: int) -> None:
         self._file = file
-        first = int(NETWORK.network_address) + (share % 63 + 1) * 65536
+        first = int(NETWORK.network_address) + (share % SHARES + 1) * 65536
         self._range = range(first + 1, first + 65535)
         self._given: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
         self._next = max(self._given.values(), default=first)
