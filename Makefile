@@ -35,7 +35,7 @@ reset: ## stop it and delete its state (tools and packages stay)
 	@test ! -x $(VENV)/python || $(PLATFORM) reset
 
 test: setup ## all tests (they start platforms of their own); ARGS= goes to pytest
-	$(PYTEST) -m "not slow" $(ARGS)
+	$(PYTEST) -n 2 -m "not slow" $(ARGS)
 
 test-long: setup ## the tests that take long
 	$(PYTEST) -m slow $(ARGS)

@@ -15,6 +15,9 @@ import pytest
 from own_platform import WITHOUT_AIRFLOW, OwnPlatform, own_platform
 from postgres_server import PostgresServer, start_postgres
 from psycopg import sql
+from two_queues import TwoQueues
+from xdist.remote import Producer
+from xdist.scheduler.protocol import Scheduling
 
 from platform_ops.adapters.ledger import Ledger
 from platform_ops.adapters.ledger.migrate import migrate
@@ -25,6 +28,11 @@ TEMPLATE = "ledger_template"
 def pytest_configure() -> None:
     """`timeout` and CI runners end a run by SIGTERM: every fixture cleans up, as after an interrupt."""
     signal.signal(signal.SIGTERM, _interrupt)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    """`make test` has two workers: see `TwoQueues`."""
+    return TwoQueues(config, log)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

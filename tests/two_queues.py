@@ -1,0 +1,18 @@
+"""How `make test` shares the tests between two workers."""
+
+from __future__ import annotations
+
+from xdist.scheduler import LoadScopeScheduling
+
+ON_THE_PLATFORM = ("tests/platform/", "tests/dags/")
+
+
+class TwoQueues(LoadScopeScheduling):
+    """All that needs the running platform goes to one worker, which starts it once and keeps the order that
+    its tests rely on; of the rest, the tests of a file stay together.
+
+    By path, since groups by mark (`--dist loadgroup`) write into a node id that pytest 9.2 no longer has.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "platform" if nodeid.startswith(ON_THE_PLATFORM) else nodeid.partition("::")[0]
