@@ -4,37 +4,51 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import re
+import logging
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
-from .page import AFTER, DIFFERS, OUT, PAGE, SAME, Row, read, render
-from .recordings import load
+from .normalisations import NORMALISATIONS
+from .page import AFTER, OUT, PAGE, SAME, Row, read, render
+from .passing import timing
+from .recordings import Scenario, load
 from .runner import Outcome
-from .scope import KNOWN_DIFFERENCES, OUT_OF_SCOPE
-from .scrubbing import NORMALISATIONS
+from .scope import OUT_OF_SCOPE
 from .session import replay_all
 
 
-def row(outcome: Outcome, before: Row | None) -> Row:
+def row(scenario: Scenario, outcome: Outcome, before: Row | None) -> Row:
     """The page's row of an outcome; normalisations that an earlier run needed stay."""
-    if outcome.differences:
-        first = re.sub(r"\s+", " ", outcome.differences[0]).replace("|", "/")
-        why = KNOWN_DIFFERENCES.get(outcome.scenario, "not explained")
-        return Row(DIFFERS, (), f"{why}: {first.partition(' ')[2][:200]}")
     needed = outcome.normalisations | set(before.normalisations if before else ())
+    if needed:
+        needed |= timing(scenario)
     ordered = tuple(name for name in NORMALISATIONS if name in needed)
     return Row(AFTER if ordered else SAME, ordered)
+
+
+def write(outcomes: Mapping[str, Outcome]) -> None:
+    """The page, with the rows of these outcomes."""
+    rows = read() if PAGE.exists() else {}
+    for scenario in load():
+        if scenario.name in OUT_OF_SCOPE:
+            rows[scenario.name] = Row(OUT, (), OUT_OF_SCOPE[scenario.name])
+        elif scenario.name in outcomes:
+            rows[scenario.name] = row(scenario, outcomes[scenario.name], rows.get(scenario.name))
+    PAGE.write_text(render({one.name: rows[one.name] for one in load()}))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="replay", description=__doc__)
     parser.add_argument("--only", default="", help="pattern of scenario names")
-    parser.add_argument("--write", action="store_true", help="write docs/reference/cluster-double.md")
+    parser.add_argument("--write", action="store_true", help="write the page when nothing differs")
     parser.add_argument("--differences", type=Path, help="file for all differences")
+    parser.add_argument("--waits", action="store_true", help="say what was waited for in vain")
     options = parser.parse_args()
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("replay").setLevel(logging.INFO if options.waits else logging.WARNING)
     started = time.monotonic()
     if options.differences:
         options.differences.write_text("")
@@ -50,13 +64,8 @@ def main() -> int:
         outcomes = asyncio.run(replay_all(Path(folder) / "doubles", only=options.only, report=report))
     same = sum(not outcome.differences for outcome in outcomes.values())
     print(f"{same} of {len(outcomes)} scenarios without a difference, {time.monotonic() - started:.0f} s")
-    if options.write:
-        rows = read() if PAGE.exists() else {}
-        for name, outcome in outcomes.items():
-            rows[name] = row(outcome, rows.get(name))
-        for name, reason in OUT_OF_SCOPE.items():
-            rows[name] = Row(OUT, (), reason)
-        PAGE.write_text(render({one.name: rows[one.name] for one in load()}))
+    if options.write and same == len(outcomes):
+        write(outcomes)
     return 0 if same == len(outcomes) else 1
 
 

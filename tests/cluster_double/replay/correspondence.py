@@ -24,6 +24,7 @@ class Correspondence:
         self.actual_tokens: dict[str, str] = {}
         self._words: dict[str, str] = {}
         self._versions: dict[str, str] = {}
+        self._list_versions: dict[str, str] = {}
         self._continues: dict[str, str] = {}
         self._taken: set[str] = set()
 
@@ -37,12 +38,21 @@ class Correspondence:
 
     def _walk(self, recorded: Any, actual: Any) -> None:
         if isinstance(recorded, Mapping) and isinstance(actual, Mapping):
+            self._learn_list(recorded, actual)
             for key in recorded.keys() & actual.keys():
                 self._pair(key, recorded[key], actual[key])
                 self._walk(recorded[key], actual[key])
         elif isinstance(recorded, list) and isinstance(actual, list):
             for left, right in self._matched(recorded, actual):
                 self._walk(left, right)
+
+    def _learn_list(self, recorded: Mapping[str, Any], actual: Mapping[str, Any]) -> None:
+        """Two lists show the same state, though not the same object need have been written last."""
+        if not any(isinstance(recorded.get(name), list) for name in ("items", "rows")):
+            return
+        before, after = (side.get("metadata") or {} for side in (recorded, actual))
+        if before.get("resourceVersion") and after.get("resourceVersion"):
+            self._list_versions[before["resourceVersion"]] = after["resourceVersion"]
 
     def _pair(self, key: str, recorded: Any, actual: Any) -> None:
         if not (isinstance(recorded, str) and isinstance(actual, str)) or not recorded or not actual:
@@ -113,6 +123,14 @@ class Correspondence:
     def unknown_words(self, text: str) -> list[str]:
         """Generated names in `text` for which nothing of the double is known yet."""
         return [word for word in self.recorded_tokens if word in text and word not in self._words]
+
+    def list_version(self, recorded: str) -> str:
+        """The double's version for a query that goes on from a list."""
+        return self._list_versions.get(recorded) or self.version(recorded)
+
+    def is_now(self, recorded: str, actual: str) -> None:
+        """What the recorded client held was current: the double's current version stands for it."""
+        self._versions[recorded] = actual
 
     def version(self, recorded: str) -> str:
         if recorded in self._versions or not recorded.isdigit() or not 1 < int(recorded) < _FUTURE:

@@ -6,21 +6,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .normalisations import NORMALISATIONS
 from .recordings import CHECKOUT, load
-from .scrubbing import NORMALISATIONS
 
 PAGE = CHECKOUT / "docs" / "reference" / "cluster-double.md"
 SAME = "same"
 AFTER = "same after"
 OUT = "out of scope"
-DIFFERS = "differs"
 
-_ROW = re.compile(r"^\| `([^`]+)` \| (same after|same|out of scope|differs) \| (.*) \|$", re.M)
+_ROW = re.compile(r"^\| `([^`]+)` \| (same after|same|out of scope) \| (.*) \|$", re.M)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One scenario: its class, and the normalisations that may be needed, the reason or the difference."""
+    """One scenario: its class, and and the normalisations that may be needed, or the reason."""
 
     result: str
     normalisations: tuple[str, ...] = ()
@@ -42,9 +41,7 @@ def read() -> dict[str, Row]:
 
 def render(rows: Mapping[str, Row]) -> str:
     """The whole page."""
-    counts = {
-        result: sum(row.result == result for row in rows.values()) for result in (SAME, AFTER, OUT, DIFFERS)
-    }
+    counts = {result: sum(row.result == result for row in rows.values()) for result in (SAME, AFTER, OUT)}
     scenarios = {one.name: one for one in load()}
     lines = [
         "# The cluster double against the recorded API server",
@@ -58,10 +55,11 @@ def render(rows: Mapping[str, Row]) -> str:
         "of exec and attach are compared. The first control plane's Pods ran under a kubelet; here the node",
         "runs them, from an image that the test makes. The second one had no kubelet: a script patched Pod",
         "status, and the test's does the same. What earlier scenarios created is there because they are",
-        "replayed in order.",
+        "replayed in order. Parts of the recordings that do not see each other are replayed at the same",
+        "time, against a double each.",
         "",
         f"**{len(rows)} scenarios: {counts[SAME]} same, {counts[AFTER]} same after a listed normalisation, "
-        f"{counts[OUT]} out of scope" + (f", {counts[DIFFERS]} differ" if counts[DIFFERS] else "") + ".**",
+        f"{counts[OUT]} out of scope.**",
         "",
         "## Normalisations",
         "",
@@ -71,10 +69,10 @@ def render(rows: Mapping[str, Row]) -> str:
         "",
         "## Scenarios",
         "",
-        "The normalisations of a scenario are those that it may need; which of the timing ones (coalesced",
-        "events, passing state) a run needs depends on the run.",
+        "The normalisations of a scenario are those that it may need; which of the timing ones (order,",
+        "coalesced events, passing state) a run needs depends on the run.",
         "",
-        "| scenario | result | normalisations, reason or difference |",
+        "| scenario | result | normalisations or reason |",
         "| --- | --- | --- |",
         *(f"| `{name}` | {rows[name].result} | {rows[name].text} |" for name in scenarios),
         "",

@@ -1,7 +1,4 @@
-"""The listed normalisations: what may differ between two servers that behave the same.
-
-`scrubbed` replaces every such value by a name in angle brackets and notes which normalisation did it.
-"""
+"""Replaces what may differ by a name in angle brackets, and notes which normalisation did it."""
 
 from __future__ import annotations
 
@@ -12,45 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .background import BACKGROUND
-
-NORMALISATIONS: dict[str, str] = {
-    "uid": "uids are random",
-    "time": "points in time, ages and durations since then",
-    "resource version": "resourceVersions, and the numbers in messages about them; requests carry the "
-    "double's own version wherever the recording carried the real server's",
-    "generated name": "names with a random tail, the hash of a pod template, names of token volumes; "
-    "lists of objects with such names are compared without their order",
-    "address": "cluster IPs, pod IPs, node ports and the node's name and addresses",
-    "container runtime": "ids of containers and images carry the runtime's own scheme and digests",
-    "order": "conditions are a list keyed by type: compared without their order",
-    "continue token": "continue tokens are opaque; requests carry the double's own",
-    "masked": "values that the recording masks: tokens, certificates, machine ids, paths",
-    "OpenShift": "what the recorded binaries add as OpenShift's fork: the ConfigMap openshift-service-ca.crt "
-    "(the replay creates it), its projected source, annotations service.beta.openshift.io",
-    "component fields": "managedFields entries of components (controller-manager, scheduler, kubelet): "
-    "only those of the client are compared",
-    "protobuf answer": "the recorded answer was protobuf, the double's is JSON: compared as decoded objects, "
-    "without the empty values that only protobuf shows",
-    "OpenAPI documents": "OpenAPI documents are compared by status only; the double has no /openapi/v2, "
-    "which kubectl can do without, and carries its own validators",
-    "earlier state": "lists of all namespaces show Pods and Deployments from before the recording began: not "
-    "compared; namespaces that the recording used without making them are made by the replay",
-    "background": "a Pod of an earlier scenario that goes on failing is left out of later watches and tables",
-    "repeats": "how often an Event was repeated depends on how long the recorder waited",
-    "own image": "one answer is a file of the recorded image: compared by status and headers",
-    "machine": "a Pod's own status.resources come from cgroups, which the recording had switched off; a "
-    "Node's capacity, images, system and addresses are those of the machine",
-    "Go struct": "a 422 that prints internal Go structs or a diff of them is compared without that print",
-    "coalesced events": "a watch may merge or split updates of one object between two states: compared are "
-    "the types in order without repeats, and the last object",
-    "passing state": "an object read while controllers or the node still worked on it, or before they did: "
-    "its status and what goes with it is compared at the end of their work, not at that moment",
-    "frames": "how a stream is cut into frames or chunks",
-    "etcd 3.4": "the first control plane had etcd 3.4, which refuses streaming lists (ERROR 500) and lets a "
-    "watch without version fail (ERROR 504); the double answers as with etcd 3.5",
-    "build": "version and build numbers, the user of the recording proxy's certificate",
-    "components": "objects and discovery entries of components that the double does not have",
-}
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _ZERO_UUID = "00000000-0000-0000-0000-000000000000"
@@ -69,6 +27,8 @@ _RUNTIME = re.compile(
 )
 _EXIT = re.compile(r"(command terminated with non-zero exit code: )[^\"]*?(exit code \d+)")
 _EPOCH = re.compile(r"\bstart 1\d{9}\b")
+# The second since its start, which a recorded container printed.
+_TICK = re.compile(r"\btick \d+\b")
 _AGE = re.compile(r"(?:\d+[smhdy])+|<unknown>|<invalid>")
 _AGE_COLUMNS = ("age", "last seen", "first seen", "duration", "last schedule")
 _VERSIONS_IN_TEXT = re.compile(
@@ -129,12 +89,8 @@ class Scrubber:
             return self._table(value)
         if "involvedObject" in value and isinstance(value.get("count"), int):
             value = {**value, "count": self._note("repeats", "<count>")}
-        if "endpoints" in value and "addressType" in value:
-            metadata = {
-                key: item for key, item in (value.get("metadata") or {}).items() if key != "generation"
-            }
-            value = {**value, "metadata": metadata}
-            self.used.add("coalesced events")
+        if _is_slice(value):
+            value = self._without_generation(value)
         if "phase" in value and "qosClass" in value and "resources" in value:
             self.used.add("machine")
             value = {key: item for key, item in value.items() if key != "resources"}
@@ -161,6 +117,12 @@ class Scrubber:
             else:
                 result[self._text(key, "") if "-" in key else key] = self.scrubbed(item, key)
         return result
+
+    def _without_generation(self, slice_: Mapping[str, Any]) -> Mapping[str, Any]:
+        """An EndpointSlice: how many changes of Pods were put into one update depends on the run."""
+        self.used.add("coalesced events")
+        metadata = {key: item for key, item in slice_["metadata"].items() if key != "generation"}
+        return {**slice_, "metadata": metadata}
 
     def _node(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
         """A Node without what its machine decides."""
@@ -265,6 +227,7 @@ class Scrubber:
         text = self._replaced(_UUID, text, "uid", lambda m: m[0] if m[0] == _ZERO_UUID else "<uid>")
         text = self._replaced(_EXIT, text, "container runtime", lambda m: f"{m[1]}<runtime> {m[2]}")
         text = self._replaced(_EPOCH, text, "time", lambda _: "start <time>")
+        text = self._replaced(_TICK, text, "time", lambda _: "tick <time>")
         text = self._replaced(_TIME, text, "time", lambda _: "<time>")
         text = self._replaced(_TOKEN_VOLUME, text, "generated name", lambda _: "kube-api-access-<generated>")
         text = self._replaced(_EVENT_NAME, text, "generated name", lambda _: ".<generated>")
@@ -298,6 +261,14 @@ def _by_name(item: Any) -> tuple[str, str]:
     return str(name), json.dumps(item, sort_keys=True)
 
 
+def _is_slice(value: Mapping[str, Any]) -> bool:
+    """Whether it is an EndpointSlice, or the metadata of one."""
+    if "endpoints" in value and "addressType" in value:
+        return True
+    labels = (value.get("metadata") or {}).get("labels") or {}
+    return value.get("kind") == "PartialObjectMetadata" and "endpointslice.kubernetes.io/managed-by" in labels
+
+
 def _is_openshift(item: Any) -> bool:
     if not isinstance(item, Mapping):
         return False
@@ -323,48 +294,3 @@ def without_protobuf_zeros(value: Any) -> Any:
     if isinstance(value, list):
         return [without_protobuf_zeros(item) for item in value]
     return value
-
-
-def differences(recorded: Any, actual: Any, path: str = "") -> list[str]:
-    """`path: recorded … / double …` for each leaf that differs."""
-    if isinstance(recorded, Mapping) and isinstance(actual, Mapping):
-        found = []
-        for key in recorded.keys() | actual.keys():
-            inside = f"{path}.{key}" if path else str(key)
-            if key not in actual:
-                found.append(f"{inside}: missing in the double, recorded {_short(recorded[key])}")
-            elif key not in recorded:
-                found.append(f"{inside}: only in the double: {_short(actual[key])}")
-            else:
-                found += differences(recorded[key], actual[key], inside)
-        return sorted(found)
-    if isinstance(recorded, list) and isinstance(actual, list):
-        if len(recorded) != len(actual):
-            return [f"{path}: recorded {len(recorded)} items, double {len(actual)}: {_odd(recorded, actual)}"]
-        found = []
-        for index, (left, right) in enumerate(zip(recorded, actual, strict=True)):
-            found += differences(left, right, f"{path}[{index}]")
-        return found
-    if recorded == actual and isinstance(recorded, bool) == isinstance(actual, bool):
-        return []
-    return [f"{path}: recorded {_short(recorded)}, double {_short(actual)}"]
-
-
-def _odd(recorded: list[Any], actual: list[Any]) -> str:
-    left = [json.dumps(one, sort_keys=True) for one in recorded]
-    right = [json.dumps(one, sort_keys=True) for one in actual]
-    gone = [_identity(one) for one, text in zip(recorded, left, strict=True) if text not in right]
-    new = [_identity(one) for one, text in zip(actual, right, strict=True) if text not in left]
-    return f"only recorded {gone[:4]}, only double {new[:4]}"
-
-
-def _identity(item: Any) -> str:
-    if isinstance(item, Mapping):
-        metadata = item.get("metadata") or (item.get("object") or {}).get("metadata") or {}
-        return str(metadata.get("name") or item.get("name") or item.get("type") or _short(item))
-    return _short(item)
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
-    return text if len(text) <= 160 else f"{text[:157]}..."
