@@ -19,6 +19,12 @@ def leaving(obj: Any) -> bool:
     return bool(metadata.get("deletionTimestamp"))
 
 
+def is_event_table(table: Mapping[str, Any]) -> bool:
+    """Whether its rows are Events."""
+    columns = [str(one.get("name")) for one in table.get("columnDefinitions") or ()]
+    return table.get("kind") == "Table" and columns[:3] == ["Last Seen", "Type", "Reason"]
+
+
 def settled_rows(
     recorded: Mapping[str, Any], actual: Mapping[str, Any]
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
@@ -43,7 +49,10 @@ def settled_rows(
 
 
 def _pod_moves(row: Mapping[str, Any]) -> bool:
-    status = row["cells"][2]
+    status, restarts = row["cells"][2:4]
+    if restarts not in (0, "0"):
+        # It goes round, and may have gone round once more.
+        return True
     return status in ("Pending", *COMING_UP) or (status == "Running" and _unready(row))
 
 
