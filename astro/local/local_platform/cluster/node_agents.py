@@ -152,7 +152,6 @@ async def relay(client: web.WebSocketResponse, agent: aiohttp.ClientWebSocketRes
                 await client.send_bytes(message.data)
             elif message.type is aiohttp.WSMsgType.TEXT:
                 await client.send_bytes(message.data.encode())
-        await client.close()
 
     reading = asyncio.create_task(inwards())
     try:
@@ -161,6 +160,7 @@ async def relay(client: web.WebSocketResponse, agent: aiohttp.ClientWebSocketRes
     finally:
         reading.cancel()
         (outcome,) = await asyncio.gather(reading, return_exceptions=True)
+        # Only when nobody reads from the client does aiohttp wait for its closing frame before it hangs up.
         await agent.close()
         await client.close()
     if isinstance(outcome, Exception) and not isinstance(outcome, ConnectionError):
