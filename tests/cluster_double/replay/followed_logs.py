@@ -33,9 +33,10 @@ class FollowedLog(Running):
                 response = await session.get(
                     URL(url, encoded=True), headers=dict(headers), timeout=aiohttp.ClientTimeout(total=None)
                 )
-                if response.status != 400:
+                if response.status not in (400, 404):
                     return cls(exchange, response)
-                # The container is still being created: the recorded client came a little later.
+                # The node does not know the Pod yet, or its container is still being created: the recorded
+                # client came a little later.
                 response.close()
                 await asyncio.sleep(0.05)
 

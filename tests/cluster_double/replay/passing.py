@@ -177,6 +177,8 @@ def _is_passing(obj: Mapping[str, Any], actual: Mapping[str, Any]) -> bool:
         return False
     if kind == "Pod" or "containers" in spec:
         return _passing_pod(obj, status, actual)
+    if status.get("phase") == "Terminating":
+        return True
     if kind == "CustomResourceDefinition" or "acceptedNames" in status:
         conditions = [one.get("type") for one in status.get("conditions") or ()]
         return "Established" not in conditions
