@@ -5,6 +5,7 @@ from __future__ import annotations
 from xdist.scheduler import LoadScopeScheduling
 
 ON_THE_PLATFORM = ("tests/platform/", "tests/dags/")
+ON_PLATFORMS_OF_THEIR_OWN = ("tests/platform/test_lifecycle.py", "tests/platform/test_interrupted_tests.py")
 
 
 class TwoQueues(LoadScopeScheduling):
@@ -15,4 +16,6 @@ class TwoQueues(LoadScopeScheduling):
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "platform" if nodeid.startswith(ON_THE_PLATFORM) else nodeid.partition("::")[0]
+        file = nodeid.partition("::")[0]
+        shares = file.startswith(ON_THE_PLATFORM) and file not in ON_PLATFORMS_OF_THEIR_OWN
+        return "platform" if shares else file
