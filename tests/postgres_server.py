@@ -45,9 +45,16 @@ class PostgresServer:
 
     def stop(self) -> None:
         """SIGINT: sessions end, a checkpoint is written."""
+        self._end(signal.SIGINT)
+
+    def crash(self) -> None:
+        """SIGQUIT: everything ends at once and without a checkpoint; `start` recovers."""
+        self._end(signal.SIGQUIT)
+
+    def _end(self, number: signal.Signals) -> None:
         if self._process is None:
             return
-        self._process.send_signal(signal.SIGINT)
+        self._process.send_signal(number)
         self._process.wait(timeout=30)
         self._process = None
 
