@@ -1,4 +1,4 @@
-"""Real servers on loopback for the service's tests: a Valkey to kill and start again, and databases with the schema."""
+"""Real servers on loopback: a Valkey to kill and start again, databases with the schema, the service."""
 
 from __future__ import annotations
 

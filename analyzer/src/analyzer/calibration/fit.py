@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import fmean, stdev
 
 from analyzer.calibration.features import NAMES, Vector
 from analyzer.calibration.model import Calibrator
@@ -27,12 +28,15 @@ def fit(examples: Sequence[Example], base: str) -> Calibrator:
     trial = Calibrator(base, weights, intercept, 0.5, {})
     if weights[NAMES.index("engine_logit")] < 0 and _agreement(seen) < 0.5:
         raise NotBetter("the labels say the opposite of the engine throughout: are they poisoned?")
-    before = _loss([(e.engine_probability, e.is_secret) for e in unseen])
-    after = _loss([(trial.probability(e.vector), e.is_secret) for e in unseen])
-    if after >= before:
+    losses_before = [_loss(e.engine_probability, e.is_secret) for e in unseen]
+    losses_after = [_loss(trial.probability(e.vector), e.is_secret) for e in unseen]
+    before, after = fmean(losses_before), fmean(losses_after)
+    gains = [old - new for old, new in zip(losses_before, losses_after, strict=True)]
+    # A gain within two standard errors is what luck gives, too.
+    if fmean(gains) <= 2 * stdev(gains) / math.sqrt(len(gains)):
         raise NotBetter(
-            f"on {len(unseen)} rows set aside the log loss is {after:.4f} with the new model"
-            f" and {before:.4f} without"
+            f"on {len(unseen)} rows set aside the log loss is {after:.4f} with the new model and"
+            f" {before:.4f} without: no gain beyond luck"
         )
     called = [(trial.probability(e.vector) >= trial.threshold, e.is_secret) for e in unseen]
     trained = {
@@ -104,10 +108,9 @@ def _agreement(examples: Sequence[Example]) -> float:
     return sum((e.engine_probability >= 0.5) is e.is_secret for e in examples) / len(examples)
 
 
-def _loss(pairs: Sequence[tuple[float, bool]]) -> float:
-    return -sum(
-        math.log(min(max(p if label else 1 - p, 1e-6), 1.0)) for p, label in pairs
-    ) / len(pairs)  # fmt: skip
+def _loss(probability: float, label: bool) -> float:
+    """The log loss of one example."""
+    return -math.log(min(max(probability if label else 1 - probability, 1e-6), 1.0))
 
 
 def _share(called: Sequence[tuple[bool, bool]], given: int) -> float:
