@@ -13,7 +13,7 @@ import time
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -118,6 +118,27 @@ async def start_process(port: int, **env: str) -> Process:
         sys.executable, "-m", "analyzer", "serve", "--port", str(port),
         stdout=PIPE, stderr=STDOUT, env=os.environ | env,
     )  # fmt: skip
+
+
+@contextmanager
+def process_of(port: int, log: Path | None = None, **env: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The service as a process that answers; all that it writes goes to `log`."""
+    with (log or Path(os.devnull)).open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "analyzer", "serve", "--port", str(port)],
+            stdout=output, stderr=output, env=os.environ | env,
+        )  # fmt: skip
+    try:
+        for _ in range(600):
+            with suppress(httpx.TransportError):
+                httpx.get(f"http://127.0.0.1:{port}/readiness").raise_for_status()
+                break
+            assert process.poll() is None, "the service ended at its start"
+            time.sleep(0.05)
+        yield process
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 async def until(process: Process, words: str) -> str:

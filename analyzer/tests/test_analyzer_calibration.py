@@ -28,7 +28,7 @@ def engine(value: str, context: str, name: str) -> Verdict:
 
 
 def honest_rows(count: int = 200, seed: int = 1) -> list[LabelledRow]:
-    """Keys and words under names that say secret and names that do not: the engine is right on half of them."""
+    """Keys and words, under names that say secret and names that do not: the engine is right on half."""
     draw = random.Random(seed)
     rows = []
     for _ in range(count // 4):

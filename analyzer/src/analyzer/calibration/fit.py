@@ -28,27 +28,33 @@ def fit(examples: Sequence[Example], base: str) -> Calibrator:
     trial = Calibrator(base, weights, intercept, 0.5, {})
     if weights[NAMES.index("engine_logit")] < 0 and _agreement(seen) < 0.5:
         raise NotBetter("the labels say the opposite of the engine throughout: are they poisoned?")
-    losses_before = [_loss(e.engine_probability, e.is_secret) for e in unseen]
-    losses_after = [_loss(trial.probability(e.vector), e.is_secret) for e in unseen]
-    before, after = fmean(losses_before), fmean(losses_after)
-    gains = [old - new for old, new in zip(losses_before, losses_after, strict=True)]
-    # A gain within two standard errors is what luck gives, too.
-    if fmean(gains) <= 2 * stdev(gains) / math.sqrt(len(gains)):
-        raise NotBetter(
-            f"on {len(unseen)} rows set aside the log loss is {after:.4f} with the new model and"
-            f" {before:.4f} without: no gain beyond luck"
-        )
+    share = sum(e.is_secret for e in seen) / len(seen)
+    losses = [_loss(trial.probability(e.vector), e.is_secret) for e in unseen]
+    without = [_loss(e.engine_probability, e.is_secret) for e in unseen]
+    _require_gain("the engine alone", without, losses)
+    # Random labels are met best by their share: whoever learns only that knows nothing of secrets.
+    _require_gain("the share of secrets", [_loss(share, e.is_secret) for e in unseen], losses)
     called = [(trial.probability(e.vector) >= trial.threshold, e.is_secret) for e in unseen]
     trained = {
         "rows": float(len(examples)),
         "rows_set_aside": float(len(unseen)),
-        "log_loss_engine": round(before, 6),
-        "log_loss": round(after, 6),
+        "log_loss_engine": round(fmean(without), 6),
+        "log_loss": round(fmean(losses), 6),
         "precision": _share(called, given=0),
         "recall": _share(called, given=1),
     }
     rounded = tuple(round(min(max(w, -50.0), 50.0), 8) for w in weights)
     return Calibrator(base, rounded, round(min(max(intercept, -50.0), 50.0), 8), 0.5, trained)
+
+
+def _require_gain(rival: str, of_rival: Sequence[float], losses: Sequence[float]) -> None:
+    """`NotBetter` unless the losses are lower than the rival's by more than two standard errors."""
+    gains = [old - new for old, new in zip(of_rival, losses, strict=True)]
+    if fmean(gains) <= 2 * stdev(gains) / math.sqrt(len(gains)):
+        raise NotBetter(
+            f"no gain beyond luck: on {len(losses)} rows set aside the log loss is {fmean(losses):.4f}, and"
+            f" {fmean(of_rival):.4f} by {rival}"
+        )
 
 
 def _split(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:

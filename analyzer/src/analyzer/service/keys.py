@@ -51,18 +51,16 @@ class Keys:
             return Caller(name, frozenset({Scope.ANALYZE}), stored=False)
         return None
 
-    async def create(
-        self, client: str, scopes: Sequence[Scope], expires_at: datetime | None
-    ) -> tuple[ApiKey, str]:
-        """A new key; it is shown this once."""
-        record, key = _new(client, frozenset(scopes), expires_at)
+    async def create(self, client: str, scopes: Sequence[Scope], days: int | None) -> tuple[ApiKey, str]:
+        """A new key; it is shown this once. Without `days` it is valid until it is revoked."""
+        record, key = _new(client, frozenset(scopes), days)
         await self._store.create_key(record)
         await self._registry.refresh()
         return record, key
 
-    async def rotate(self, key_id: str, expires_at: datetime | None) -> tuple[ApiKey, str]:
+    async def rotate(self, key_id: str, days: int | None) -> tuple[ApiKey, str]:
         """A successor with the same client and scopes; the old key is valid for `key_overlap` more."""
-        record, key = _new("successor", frozenset({Scope.ANALYZE}), expires_at)
+        record, key = _new("successor", frozenset({Scope.ANALYZE}), days)
         await self._store.rotate_key(key_id, record, record.created_at + self._settings.key_overlap)
         await self._registry.refresh()
         return self._stored(record.id), key
@@ -83,21 +81,12 @@ class Keys:
         raise NotFound(f"no key has the id {key_id!r}")
 
 
-def _new(client: str, scopes: frozenset[Scope], expires_at: datetime | None) -> tuple[ApiKey, str]:
+def _new(client: str, scopes: frozenset[Scope], days: int | None) -> tuple[ApiKey, str]:
     key = PREFIX + secrets.token_urlsafe(32)
     now = datetime.now(UTC)
-    # A time that cannot be compared with the others of the table would be valid for ever.
-    end = expires_at.astimezone(UTC) if expires_at is not None else None
+    end = now + timedelta(days=days) if days is not None else None
     return ApiKey(uuid4().hex[:12], client, key_digest(key), scopes, now, end), key
 
 
 def _among(digest: str, known: frozenset[str]) -> bool:
     return any(hmac.compare_digest(digest, each) for each in known)
-
-
-def in_future(moment: datetime | None) -> bool:
-    """Whether a key that ends then opens anything, and ends within a hundred years."""
-    if moment is None:
-        return True
-    now = datetime.now(UTC)
-    return now < moment < now + timedelta(days=36_500)

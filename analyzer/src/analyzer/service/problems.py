@@ -7,8 +7,12 @@ from typing import Any, TypeAlias
 
 from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Route
 
 from analyzer.calibration.model import ModelError
 from analyzer.calibration.rows import HostileRows
@@ -56,9 +60,21 @@ def _sentence(status: int, retry_after: int | None = None) -> Callable[[Request,
     return answer
 
 
+async def _http_error(request: Request, error: Exception) -> Response:
+    """As FastAPI answers, but a 405 names the methods of all routes of a path, not of the first."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        path = request.scope["path"]
+        routes = [r for r in request.app.routes if isinstance(r, Route) and r.path_regex.match(path)]
+        methods = sorted({method for route in routes for method in route.methods or ()})
+        error.headers = {"Allow": ", ".join(methods)}
+    return await http_exception_handler(request, error)
+
+
 def add_handlers(app: FastAPI) -> None:
     """Each error of ours has one status."""
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(PoolFull, _sentence(429, retry_after=1))
     app.add_exception_handler(StoreUnavailable, _sentence(503, retry_after=5))
     app.add_exception_handler(Conflict, _sentence(409))

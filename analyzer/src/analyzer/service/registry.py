@@ -9,7 +9,7 @@ from datetime import datetime
 
 from analyzer.calibration.model import Calibrator, ModelError, load
 from analyzer.storage.ports import Store, VerdictCache
-from analyzer.storage.records import ApiKey, ModelVersion, Snapshot
+from analyzer.storage.records import ApiKey, Conflict, ModelVersion, NotFound, Snapshot
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,14 @@ class Registry:
             return None
         return f"{', '.join(sorted(set(missing)))} cannot serve here; {self._builtin} stands in"
 
-    def knows(self, name: str) -> bool:
-        """Whether `name` can serve in this process."""
-        return name == self._builtin or name in self._loaded.models
+    def require(self, name: str) -> None:
+        """Raises `NotFound` for a version that is not there, `Conflict` for one that cannot serve here."""
+        if name == self._builtin or name in self._loaded.models:
+            return
+        problem = self.problem(name)
+        if problem is None:
+            raise NotFound(f"no version is named {name!r}")
+        raise Conflict(f"{name!r} cannot serve: {problem}")
 
     def key(self, digest: str, now: datetime) -> ApiKey | None:
         """The valid API key with this SHA-256."""

@@ -19,6 +19,9 @@ Name: TypeAlias = Annotated[
     str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="Lower-case name of a model version.")
 ]
 Line: TypeAlias = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Days: TypeAlias = Annotated[
+    int | None, Field(ge=1, le=3650, description="How long the key is valid; without it until it is revoked.")
+]
 Count: TypeAlias = Annotated[int, Field(ge=0)]
 
 
@@ -110,7 +113,7 @@ class Job(BaseModel):
 
 
 class VersionRequest(BaseModel, extra="forbid"):
-    """A model document, as GET /versions/{name} shows it, to be registered under a name."""
+    """A model document, as GET /versions/{name}/document shows it, to be registered under a name."""
 
     name: Name
     description: Line = ""
@@ -220,13 +223,13 @@ class KeyRequest(BaseModel, extra="forbid"):
 
     client: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$")]
     scopes: list[Scope] = Field(min_length=1, max_length=3)
-    expires_at: datetime | None = None
+    days: Days = None
 
 
 class RotationRequest(BaseModel, extra="forbid"):
-    """When the successor ends."""
+    """How long the successor is valid."""
 
-    expires_at: datetime | None = None
+    days: Days = None
 
 
 class KeyRecord(BaseModel):

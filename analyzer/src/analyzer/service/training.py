@@ -10,6 +10,7 @@ import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -170,6 +171,9 @@ class Training:
                     return
                 await asyncio.sleep(HEARTBEAT / 5)
         log.info("training job %s: %s", job.id, status)
+        # Here at once; other processes read it within a second or so, and this one too if this fails.
+        with suppress(StoreUnavailable):
+            await self._registry.refresh()
 
 
 class _Failed(Exception):

@@ -6,11 +6,9 @@ from datetime import UTC, datetime
 
 from fastapi import APIRouter
 
-from analyzer.calibration.model import ModelError
 from analyzer.service.dependencies import Admin, Analyst, RuntimeDep
 from analyzer.service.figures import experiment_figures
 from analyzer.service.problems import BODY, CONFLICT, GUARDED, MISSING, STORED
-from analyzer.service.registry import Registry
 from analyzer.service.runtime import Runtime
 from analyzer.service.schemas import ExperimentFigures, ExperimentRequest, VersionChoice
 from analyzer.storage.records import Arm, Conflict, Experiment, NotFound
@@ -27,7 +25,7 @@ async def running(runtime: RuntimeDep, caller: Analyst) -> ExperimentFigures:
     return await _with_figures(runtime, experiment)
 
 
-@routes.post("/enable", status_code=201, responses=BODY | CONFLICT | STORED)
+@routes.post("/enable", status_code=201, responses=BODY | CONFLICT | MISSING | STORED)
 async def enable(body: ExperimentRequest, runtime: RuntimeDep, caller: Admin) -> ExperimentFigures:
     """Starts an experiment: a fingerprint always meets the same arm, each arm its share of fingerprints."""
     names = [arm.version for arm in body.arms]
@@ -35,7 +33,7 @@ async def enable(body: ExperimentRequest, runtime: RuntimeDep, caller: Admin) ->
         raise Conflict("a version stands in two arms")
     await runtime.registry.refresh()
     for name in names:
-        _require(runtime.registry, name)
+        runtime.registry.require(name)
     arms = [Arm(arm.version, arm.weight) for arm in body.arms]
     experiment = await runtime.store.start_experiment(arms, datetime.now(UTC))
     await runtime.registry.refresh()
@@ -59,16 +57,11 @@ async def promote(body: VersionChoice, runtime: RuntimeDep, caller: Admin) -> Ex
         raise Conflict("no experiment runs")
     if body.version not in {arm.version for arm in experiment.arms}:
         raise Conflict(f"{body.version!r} is no arm of experiment {experiment.id}")
-    _require(runtime.registry, body.version)
+    runtime.registry.require(body.version)
     active = None if body.version == runtime.registry.builtin else body.version
     ended = await runtime.store.end_experiment(datetime.now(UTC), body.version, active)
     await runtime.registry.refresh()
     return await _with_figures(runtime, ended)
-
-
-def _require(registry: Registry, name: str) -> None:
-    if not registry.knows(name):
-        raise ModelError(registry.problem(name) or f"no version is named {name!r}")
 
 
 async def _with_figures(runtime: Runtime, experiment: Experiment) -> ExperimentFigures:

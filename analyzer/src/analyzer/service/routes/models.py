@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from fastapi import APIRouter
 
-from analyzer.calibration.model import ModelError, digest, load
+from analyzer.calibration.model import digest, load
 from analyzer.service.dependencies import Admin, Analyst, RuntimeDep
 from analyzer.service.problems import BODY, CONFLICT, GUARDED, MISSING, STORED
 from analyzer.service.registry import Registry
@@ -28,8 +28,8 @@ async def versions(runtime: RuntimeDep, caller: Analyst) -> Versions:
     )
 
 
-@routes.get("/{name}", responses=MISSING | BODY)
-async def version(name: Name, runtime: RuntimeDep, caller: Analyst) -> VersionDocument:
+@routes.get("/{name}/document", responses=MISSING | BODY)
+async def document(name: Name, runtime: RuntimeDep, caller: Analyst) -> VersionDocument:
     """One version with its document, which POST /versions/create takes elsewhere."""
     registry = runtime.registry
     if name == registry.builtin:
@@ -37,8 +37,8 @@ async def version(name: Name, runtime: RuntimeDep, caller: Analyst) -> VersionDo
     found = registry.snapshot.versions.get(name)
     if found is None:
         raise NotFound(f"no version is named {name!r}")
-    document = json.loads(json.dumps(found.document))
-    return VersionDocument(**_shown(registry, found).model_dump(), model=document)
+    model = json.loads(json.dumps(found.document))
+    return VersionDocument(**_shown(registry, found).model_dump(), model=model)
 
 
 @routes.post("/create", status_code=201, responses=BODY | CONFLICT | STORED)
@@ -48,9 +48,9 @@ async def create(body: VersionRequest, runtime: RuntimeDep, caller: Admin) -> Ve
     if body.name == registry.builtin:
         raise Conflict(f"{body.name!r} is the version built into the engine")
     # Read by the same reader that will serve it, and stored as read: nothing else of the body is kept.
-    document = load(body.model, registry.builtin).document()
+    model = load(body.model, registry.builtin).document()
     made = ModelVersion(
-        body.name, document, digest(document), "upload", datetime.now(UTC), caller.key_id, body.description
+        body.name, model, digest(model), "upload", datetime.now(UTC), caller.key_id, body.description
     )
     await runtime.store.create_version(made)
     await registry.refresh()
@@ -62,9 +62,7 @@ async def activate(body: VersionChoice, runtime: RuntimeDep, caller: Admin) -> V
     """Puts a version in service outside of experiments; the built-in one by its name."""
     registry = runtime.registry
     await registry.refresh()
-    problem = registry.problem(body.version)
-    if problem is not None:
-        raise ModelError(problem)
+    registry.require(body.version)
     await runtime.store.activate(None if body.version == registry.builtin else body.version)
     await registry.refresh()
     return await versions(runtime, caller)
