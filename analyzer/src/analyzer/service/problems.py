@@ -10,12 +10,14 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
 from analyzer.calibration.model import ModelError
 from analyzer.calibration.rows import HostileRows
+from analyzer.service import schemas
 from analyzer.service.schemas import InvalidBody, Problem
 from analyzer.service.workers import PoolFull
 from analyzer.storage.records import Conflict, NotFound, StoreUnavailable
@@ -23,6 +25,10 @@ from analyzer.storage.records import Conflict, NotFound, StoreUnavailable
 Responses: TypeAlias = dict[int | str, dict[str, Any]]
 
 _RETRY = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
+_MODELS = [each for each in vars(schemas).values() if isinstance(each, type) and issubclass(each, BaseModel)]
+_OUR_NAMES = frozenset(name for model in _MODELS for name in model.model_fields) | {
+    "body", "path", "query", "header", "job_id", "key_id",
+}  # fmt: skip
 GUARDED: Responses = {
     401: {"model": Problem, "description": "X-API-KEY is missing, unknown, expired or revoked."},
     403: {"model": Problem, "description": "The key has not the scope."},
@@ -47,8 +53,16 @@ MISSING: Responses = {404: {"model": Problem, "description": "Nothing has that n
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     """422 that names the field and the rule; FastAPI's own answer would repeat the value that was sent."""
     assert isinstance(error, RequestValidationError)
-    problems = [{key: problem[key] for key in ("type", "loc", "msg")} for problem in error.errors()]
+    problems = [
+        {"type": problem["type"], "loc": [_place(part) for part in problem["loc"]], "msg": problem["msg"]}
+        for problem in error.errors()
+    ]
     return JSONResponse({"detail": jsonable_encoder(problems)}, 422)
+
+
+def _place(part: str | int) -> str | int:
+    """A part of the place of a problem. A name that is none of ours is the client's: a value, perhaps."""
+    return part if isinstance(part, int) or part in _OUR_NAMES else "(unknown name)"
 
 
 def _sentence(status: int, retry_after: int | None = None) -> Callable[[Request, Exception], JSONResponse]:
