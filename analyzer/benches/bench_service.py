@@ -2,9 +2,9 @@
 
     python analyzer/benches/bench_service.py [--seconds 30]
 
-Both endpoints of one process are asked in turn, 50 times a second, in changing order: what disturbs one disturbs
-the other. Warm: every value was analysed before. With `ANALYZER_DATABASE_URL` and `ANALYZER_REDIS_URL` set,
-the process uses them.
+Both endpoints of one process are asked in turn, 50 times a second and in changing order: what disturbs one
+also disturbs the other. Warm: every value was analysed before. The process uses ANALYZER_DATABASE_URL and
+ANALYZER_REDIS_URL when they are set.
 """
 
 from __future__ import annotations

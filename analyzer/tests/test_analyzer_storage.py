@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,7 +13,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from analyzer_servers import ValkeyServer
+from analyzer_servers import APPLICATION_ROLE, ValkeyServer
 from postgres_server import PostgresServer
 
 from analyzer.storage import migrate as migration_module
@@ -280,3 +283,36 @@ async def test_without_the_schema_the_store_says_what_to_run(analyzer_postgres: 
     with pytest.raises(StoreUnavailable, match=r"python -m analyzer\.storage\.migrate"):
         await store.snapshot()
     await store.close()
+
+
+def run_migrations(**env: str) -> subprocess.CompletedProcess[str]:
+    """The command as an owner of the database runs it."""
+    command = [sys.executable, "-m", "analyzer.storage.migrate"]
+    return subprocess.run(command, env=os.environ | env, capture_output=True, text=True, timeout=60)
+
+
+def test_the_command_makes_the_schema_and_the_roles_login(analyzer_postgres: PostgresServer) -> None:
+    name = f"command_{uuid4().hex[:8]}"
+    with psycopg.connect(analyzer_postgres.dsn("postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    env = {
+        "ANALYZER_DATABASE_OWNER_URL": analyzer_postgres.dsn(name),
+        "ANALYZER_DATABASE_APP_PASSWORD": analyzer_postgres.password,
+    }
+    first, again = run_migrations(**env), run_migrations(**env)
+    assert (first.returncode, again.returncode) == (0, 0)
+    assert first.stdout.splitlines() == [f"applied {each.name}" for each in migrations()]
+    assert again.stdout == "nothing to apply\n"
+    with psycopg.connect(analyzer_postgres.dsn(name, user=APPLICATION_ROLE)) as connection:
+        assert connection.execute("SELECT name FROM analyzer.active_version").fetchall() == [(None,)]
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [("", "set ANALYZER_DATABASE_OWNER_URL"), ("postgresql://127.0.0.1:9/nothing", "does not answer")],
+)
+def test_the_command_says_what_is_wrong(url: str, sentence: str) -> None:
+    done = run_migrations(ANALYZER_DATABASE_OWNER_URL=url)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
