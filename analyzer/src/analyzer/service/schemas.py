@@ -16,7 +16,7 @@ MOST_ROWS = 5000
 """Rows of one training."""
 
 Name: TypeAlias = Annotated[
-    str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="Lower-case name of a model version.")
+    str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]{0,63}$", description="Lower-case name of a model version.")
 ]
 Line: TypeAlias = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Days: TypeAlias = Annotated[

@@ -46,7 +46,7 @@ class Training:
         self._registry = registry
         self._workers = workers
         self._one = asyncio.Semaphore(1)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], TrainingJob] = {}
 
     @property
     def open_jobs(self) -> int:
@@ -67,8 +67,8 @@ class Training:
         job = TrainingJob(uuid4(), JobStatus.QUEUED, len(rows), now, caller, now)
         await self._store.create_job(job)
         task = asyncio.create_task(self._carry_out(job, examples, name or f"candidate-{job.id.hex[:12]}"))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = job
+        task.add_done_callback(self._tasks.pop)
         return job
 
     async def job(self, job_id: UUID) -> TrainingJob:
@@ -81,9 +81,15 @@ class Training:
 
     async def close(self) -> None:
         """Ends what runs: jobs are marked as interrupted."""
-        for task in self._tasks:
+        interrupted = dict(self._tasks)
+        for task in interrupted:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*interrupted, return_exceptions=True)
+        # Not by the tasks themselves: one that was cancelled before its first step would say nothing.
+        problem = "the service stopped; send the rows again"
+        for task, job in interrupted.items():
+            if task.cancelled():
+                await self._end(job, JobStatus.INTERRUPTED, problem=problem, tries=1)
 
     async def _carry_out(self, job: TrainingJob, examples: list[Example], name: str) -> None:
         running = asyncio.Event()
@@ -95,10 +101,6 @@ class Training:
             await self._end(job, JobStatus.SUCCEEDED, name=name, calibrator=calibrator)
         except _Failed as error:
             await self._end(job, JobStatus.FAILED, problem=str(error))
-        except asyncio.CancelledError:
-            problem = "the service stopped; send the rows again"
-            await self._end(job, JobStatus.INTERRUPTED, problem=problem, tries=1)
-            raise
         finally:
             alive.cancel()
 

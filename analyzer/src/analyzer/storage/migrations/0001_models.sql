@@ -1,6 +1,6 @@
 -- Model versions, what is in service, and experiments. The version that is built into the engine has no row.
 CREATE TABLE analyzer.versions (
-    name text PRIMARY KEY CHECK (name ~ '^[a-z0-9][a-z0-9._-]{0,63}$'),
+    name text PRIMARY KEY CHECK (name ~ '^[a-z0-9][a-z0-9._+-]{0,63}$'),
     document jsonb NOT NULL,
     sha256 text NOT NULL,
     source text NOT NULL CHECK (source IN ('upload', 'job')),
