@@ -180,8 +180,6 @@ POSITIVES: dict[str, Callable[[], str]] = {
     "private-key": lambda: pem("rsa"),
     "jwt": jwt,
     "discord-bot-token": discord_token,
-        "hf_" + "".join(RNG.choice("aB") for _ in "1") + text(string.ascii_letters, 33)
-    ),
     "pgp-private-key": pgp_block,
     "putty-private-key": putty_key,
     "encoded-private-key": lambda: base64.b64encode(pem("ec").encode()).decode(),
