@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from analyzer.calibration.features import NAMES, Vector, features
+from analyzer.engine.checks import is_placeholder
 from analyzer.engine.detect import Verdict
+from analyzer.engine.rules import RULES
 
 FORMAT = 1
-PROVEN = (0.02, 0.98)
-"""At or beyond these the engine's verdict rests on a proof, not on an estimate."""
+_FORMATS = frozenset(rule.secret_type for rule in RULES)
 GENERIC = "Generic Secret"
 _FIELDS = {"format", "kind", "base", "features", "weights", "intercept", "threshold", "trained"}
 _LARGEST = 100.0
@@ -42,7 +43,7 @@ class Calibrator:
 
     def apply(self, verdict: Verdict, value: str, context: str, name: str) -> Verdict:
         """The verdict after calibration; a proven one stays as it is."""
-        if is_proven(verdict.probability):
+        if is_proven(verdict, value):
             return verdict
         probability = round(self.probability(features(verdict.probability, value, context, name)), 4)
         secret = probability >= self.threshold
@@ -73,9 +74,9 @@ class Calibrator:
         }
 
 
-def is_proven(probability: float) -> bool:
-    """Whether the engine is as sure as a proof makes it."""
-    return not PROVEN[0] < probability < PROVEN[1]
+def is_proven(verdict: Verdict, value: str) -> bool:
+    """Whether the verdict rests on a checked format or a placeholder, not on an estimate."""
+    return verdict.secret_type in _FORMATS or is_placeholder(value.encode(errors="surrogatepass"))
 
 
 def digest(document: Mapping[str, object]) -> str:

@@ -46,7 +46,7 @@ def examine(rows: Sequence[LabelledRow], judge: Callable[[str, str, str], Verdic
     distinct = dict.fromkeys(rows)
     for number, row in enumerate(distinct):
         verdict = judge(row.value, row.context, row.name)
-        if not is_proven(verdict.probability):
+        if not is_proven(verdict, row.value):
             vector = features(verdict.probability, row.value, row.context, row.name)
             examples.append(Example(vector, verdict.probability, row.is_secret))
         elif verdict.is_secret != row.is_secret:
