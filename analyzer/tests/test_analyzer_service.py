@@ -166,7 +166,7 @@ async def test_draining_shows_in_readiness_and_closes_connections_but_requests_a
 
 async def test_when_too_many_wait_the_next_is_told_to_come_back() -> None:
     app = create_app(replace(SETTINGS, workers=1, max_waiting=0))
-    workers = app.state.engine.workers
+    workers = app.state.runtime.workers
     running, release = threading.Event(), threading.Event()
 
     def occupy() -> None:

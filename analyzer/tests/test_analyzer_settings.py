@@ -24,6 +24,18 @@ def test_development_has_the_development_key() -> None:
             "public",
             id="public-key",
         ),
+        pytest.param(
+            {"ANALYZER_ENV": "staging", "ANALYZER_API_KEYS": "a", "ANALYZER_ADMIN_KEYS": DEVELOPMENT_KEY},
+            "public",
+            id="public-admin-key",
+        ),
+        pytest.param({"ANALYZER_DATABASE_URL": "postgresql://a"}, "ANALYZER_FINGERPRINT_KEY", id="no-key"),
+        pytest.param({"ANALYZER_REDIS_URL": "redis://a"}, "ANALYZER_FINGERPRINT_KEY", id="no-key-redis"),
+        pytest.param(
+            {"ANALYZER_REDIS_URL": "http://a", "ANALYZER_FINGERPRINT_KEY": "k"}, "redis://", id="no-redis"
+        ),
+        pytest.param({"ANALYZER_RATE_LIMIT": "many"}, "ANALYZER_RATE_LIMIT", id="no-rate"),
+        pytest.param({"ANALYZER_RATE_LIMIT": "0/minute"}, "ANALYZER_RATE_LIMIT", id="nothing-allowed"),
         pytest.param({"ANALYZER_WORKERS": "0"}, "ANALYZER_WORKERS", id="no-worker"),
         pytest.param({"ANALYZER_DRAIN_SECONDS": "5s"}, "'5s'", id="no-number"),
     ],
@@ -39,6 +51,17 @@ def test_keys_are_kept_as_hashes_only() -> None:
     )
     assert settings.key_digests == {key_digest("one-key"), key_digest("two-key")}
     assert "one-key" not in repr(settings)
+
+
+def test_addresses_with_passwords_are_not_shown() -> None:
+    settings = Settings.from_environment(
+        {
+            "ANALYZER_DATABASE_URL": "postgresql://a:hidden@b/c",
+            "ANALYZER_REDIS_URL": "redis://:hidden@b/0",
+            "ANALYZER_FINGERPRINT_KEY": "hidden",
+        }
+    )
+    assert "hidden" not in repr(settings)
 
 
 def test_the_commit_is_read_from_the_images_labels(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from os import environ
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from analyzer.engine.detect import Finding, find
+from analyzer.engine.detect import Finding, default_engine
 from analyzer.engine.privacy import Fingerprinter
 from analyzer.scan.coverage import Coverage, Sources
 from analyzer.scan.git import GitError, Repository, cloned_bundle, read_commit, read_history
@@ -70,7 +70,10 @@ def scan(request: ScanRequest, fingerprint: Fingerprinter) -> Result:
     try:
         with _sources(request, coverage) as (commit, sources):
             for source in sources:
-                for finding in find(source.content, source.path, fingerprint, source.commit):
+                search = default_engine().search(source.content, source.path, fingerprint, source.commit)
+                if not search.complete:
+                    coverage.not_scanned.append(f"{source.path}: too many candidates; searched in part only")
+                for finding in search.findings:
                     key = (finding.path, finding.line, finding.rule, finding.fingerprint)
                     found.setdefault(key, finding)
     except GitError as error:

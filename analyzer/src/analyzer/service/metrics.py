@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 
@@ -30,7 +30,28 @@ class Metrics:
         )
         self.detected = Counter(
             "llm_secrets_detected_total",
-            "Values judged to be secrets.",
+            "Values judged to be secrets, and secrets found in texts.",
             ("risk_level", "secret_type"),
             registry=self.registry,
         )
+        self.cache_hits = Counter(
+            "llm_cache_hits_total", "Verdicts taken from the cache.", registry=self.registry
+        )
+        self.cache_misses = Counter(
+            "llm_cache_misses_total", "Verdicts that the cache did not have.", registry=self.registry
+        )
+        self.dependency_up = Gauge(
+            "llm_dependency_up",
+            "1 while the dependency answers, 0 while the service goes on without it.",
+            ("dependency",),
+            registry=self.registry,
+        )
+        self.pending_verdicts = Gauge(
+            "llm_pending_verdicts",
+            "Counted verdicts that the store has not confirmed.",
+            registry=self.registry,
+        )
+
+    def value(self, name: str) -> int:
+        """A counter without labels, as it stands."""
+        return int(self.registry.get_sample_value(name) or 0)

@@ -1,9 +1,12 @@
-"""One ASGI layer around the application: request id, body limit, counting, security headers."""
+"""One ASGI layer around the application: request id, body limit, counting, log, security headers."""
 
 from __future__ import annotations
 
+import logging
 import re
+import time
 import uuid
+from collections.abc import Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -11,15 +14,22 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from analyzer.service.lifecycle import Lifecycle
+from analyzer.service.logs import request_id as current_request_id
 from analyzer.service.metrics import Metrics
 
-_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+log = logging.getLogger("analyzer.requests")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_PROBES = frozenset({"/health", "/liveness", "/readiness", "/metrics"})
 _SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Strict-Transport-Security": "max-age=31536000",
 }
 
 
@@ -31,21 +41,29 @@ class BodyTooLarge(HTTPException):
 
 
 class Surroundings:
-    """Wraps the application; a request passes it once, whatever becomes of it."""
+    """Wraps the application; a request passes it once, whatever becomes of it.
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, lifecycle: Lifecycle, max_body: int) -> None:
+    `limits` has the bytes of a body by path, `*` those of any other path.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, metrics: Metrics, lifecycle: Lifecycle, limits: Mapping[str, int]
+    ) -> None:
         self._app = app
         self._metrics = metrics
         self._lifecycle = lifecycle
-        self._max_body = max_body
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        begin = time.perf_counter()
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
-        request_id = given if _REQUEST_ID.match(given) else uuid.uuid4().hex
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        current_request_id.set(request_id)
+        limit = self._limits.get(scope["path"], self._limits["*"])
         status = 0
 
         async def counted_send(message: Message) -> None:
@@ -57,28 +75,15 @@ class Surroundings:
 
         try:
             announced = headers.get("content-length", "")
-            if announced.isdecimal() and int(announced) > self._max_body:
-                raise BodyTooLarge(self._max_body)
-            await self._app(scope, self._limited(receive), counted_send)
+            if announced.isdecimal() and int(announced) > limit:
+                raise BodyTooLarge(limit)
+            await self._app(scope, _limited(receive, limit), counted_send)
         except BodyTooLarge as error:
             if status:
                 raise
             await JSONResponse({"detail": error.detail}, 413, error.headers)(scope, receive, counted_send)
         finally:
-            self._count(scope, status or 500)
-
-    def _limited(self, receive: Receive) -> Receive:
-        seen = 0
-
-        async def limited() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self._max_body:
-                raise BodyTooLarge(self._max_body)
-            return message
-
-        return limited
+            self._count(scope, status or 500, time.perf_counter() - begin)
 
     def _add_headers(self, headers: MutableHeaders, request_id: str) -> None:
         headers["X-Request-Id"] = request_id
@@ -87,8 +92,26 @@ class Surroundings:
         if self._lifecycle.draining:
             headers["Connection"] = "close"
 
-    def _count(self, scope: Scope, status: int) -> None:
-        route = scope.get("route")
-        endpoint = getattr(route, "path", "other")
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        # The route's template: a path is written by the client and may hold anything.
+        endpoint = getattr(scope.get("route"), "path", "other")
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._metrics.requests.labels(method, endpoint, str(status)).inc()
+        level = logging.DEBUG if endpoint in _PROBES and status < 400 else logging.INFO
+        if log.isEnabledFor(level):
+            fields = {"method": method, "endpoint": endpoint, "status": status, "seconds": round(seconds, 6)}
+            log.log(level, "answered", extra={"fields": fields})
+
+
+def _limited(receive: Receive, limit: int) -> Receive:
+    seen = 0
+
+    async def limited() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > limit:
+            raise BodyTooLarge(limit)
+        return message
+
+    return limited

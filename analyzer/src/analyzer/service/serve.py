@@ -12,6 +12,7 @@ import uvicorn
 
 from analyzer.service.app import create_app
 from analyzer.service.lifecycle import Lifecycle
+from analyzer.service.logs import configure
 from analyzer.settings import Settings
 
 log = logging.getLogger("analyzer")
@@ -54,7 +55,7 @@ class DrainingServer(uvicorn.Server):
 
 def serve(settings: Settings, host: str, port: int) -> int:
     """Serves until SIGTERM or SIGINT; 0 when everything that ran was finished."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure()
     lifecycle = Lifecycle()
     config = uvicorn.Config(
         create_app(settings, lifecycle),
