@@ -7,7 +7,6 @@ here read the name before it and the value to its end, within a window, whatever
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from analyzer.engine.matcher import CASELESS
@@ -246,21 +245,3 @@ def _url_password(content: bytes, end: int) -> Candidate | None:
     return Candidate(
         value, start, at, read_name("url password"), "url", False, before + value + after, before, after
     )
-
-
-_SECRET_OBJECT = re.compile(rb"(?m)^[ \t]*kind:[ \t]*[\"']?Secret[\"']?[ \t]*\r?$")
-_DATA = re.compile(rb"(?m)^([ \t]*)data:[ \t]*\r?\n((?:\1[ \t]+[^\n]*\n?|[ \t]*\r?\n){1,200})")
-_ENTRY = re.compile(
-    rb"(?m)^[ \t]+[\"']?([\w.-]{1,80})[\"']?:[ \t]*[\"']?([A-Za-z0-9+/]{8,16000}={0,2})[\"']?[ \t]*\r?$"
-)
-
-
-def kubernetes_entries(content: bytes, near: int) -> Iterator[tuple[str, int, bytes]]:
-    """(name, offset, base 64) of the `data` of the Secret object whose `kind` ends at `near`."""
-    begin = content.rfind(b"\n---", max(0, near - 65_536), near) + 1
-    stop = content.find(b"\n---", near, near + 65_536)
-    block = content[max(begin, near - 65_536) : stop if stop >= 0 else near + 65_536]
-    offset = max(begin, near - 65_536)
-    for data in _DATA.finditer(block):
-        for entry in _ENTRY.finditer(block, data.start(2), data.end(2)):
-            yield entry[1].decode(), offset + entry.start(2), entry[2]

@@ -15,11 +15,11 @@ from analyzer.engine.features import vector
 from analyzer.engine.file_types import extension_of
 from analyzer.engine.filters import is_worth_judging
 from analyzer.engine.locate import Locator, Match
-from analyzer.engine.matcher import MAX_HITS
 from analyzer.engine.names import read_name
 from analyzer.engine.privacy import Fingerprinter, redacted
 from analyzer.engine.reasons import reasons_for
 from analyzer.engine.rules import RULES_VERSION, TYPE_OF_KIND
+from analyzer.engine.second_opinion import SecondOpinion
 from analyzer.engine.verdict import Finding, Search, Verdict
 
 __all__ = ["Engine", "Finding", "Search", "Verdict", "default_engine", "find", "judge"]
@@ -33,9 +33,12 @@ MINIFIED = 0.95
 class Engine:
     """Rules and classifier, compiled once for a process; may be used by several threads."""
 
-    def __init__(self, classifier: Classifier, locator: Locator | None = None) -> None:
+    def __init__(
+        self, classifier: Classifier, locator: Locator | None = None, opinion: SecondOpinion | None = None
+    ) -> None:
         self.classifier = classifier
         self.locator = locator or Locator()
+        self.opinion = opinion
 
     @property
     def model_version(self) -> str:
@@ -44,14 +47,18 @@ class Engine:
 
     def search(
         self, content: bytes, path: str, fingerprint: Fingerprinter, commit: str | None = None,
-        limit: int = MAX_HITS,
+        limit: int | None = None,
     ) -> Search:  # fmt: skip
-        """The secrets in one file; `path` tells the file's type, and at most `limit` hits are looked at."""
+        """The secrets in one file; `path` tells the file's type, and `limit` bounds the hits looked at."""
         content = as_utf8(content)
         located = self.locator.locate(content, path, limit)
         found = [_matched(path, fingerprint, commit, match) for match in located.matches]
+        questions = self.opinion.most if self.opinion else 0
         for candidate in located.candidates:
             probability = self.probability(candidate, extension_of(path))
+            if self.opinion and questions and self.opinion.is_asked_about(probability):
+                questions -= 1
+                probability = self._asked(candidate, extension_of(path), probability)
             if probability >= (MINIFIED if candidate.is_minified else self.classifier.threshold):
                 found.append(_judged(path, fingerprint, commit, candidate, probability))
         return Search(tuple(_with_lines(content, found)), located.complete)
@@ -59,6 +66,12 @@ class Engine:
     def probability(self, candidate: Candidate, extension: str) -> float:
         """The classifier's calibrated probability that a candidate is a secret."""
         return self.classifier.probability(vector(candidate, extension, self.classifier.bigrams))
+
+    def _asked(self, candidate: Candidate, extension: str, probability: float) -> float:
+        """The mean of the classifier's and the second opinion's probability; the classifier's without one."""
+        assert self.opinion is not None
+        opinion = self.opinion.probability(candidate, extension)
+        return probability if opinion is None else (probability + opinion) / 2
 
     def judge(self, value: str, context: str, variable_name: str, fingerprint: Fingerprinter) -> Verdict:
         """Whether `value`, assigned to `variable_name` in `context`, is a secret."""
@@ -83,6 +96,8 @@ class Engine:
         # Of a value whose name says nothing, or that names something else, the classifier has learnt nothing.
         is_known = is_worth_judging(candidate, "")
         probability = self.probability(candidate, "") if is_known else UNNAMED
+        if is_known and self.opinion and self.opinion.is_asked_about(probability):
+            probability = self._asked(candidate, "", probability)
         is_secret = probability >= self.classifier.threshold
         secret_type = TYPE_OF_KIND[candidate.name.kind] if is_secret and candidate.name.kind else "None"
         risk = _risk(probability) if is_secret else "low"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_MARKS = (b"\xff\xfe", b"\xfe\xff")
+MIN_NULS = 0.02
+"""With a smaller share of NULs a byte order mark is not believed: UTF-16 text has blanks and line ends."""
 
 
 def as_utf8(content: bytes) -> bytes:
-    """UTF-16 hides every ASCII expression, so it is decoded, with its mark or without; the rest stays as it
-    is."""
-    if content[:2] in _MARKS:
+    """UTF-16 is decoded, with its mark or without; the rest stays as it is."""
+    if content.startswith(_MARKS) and content.count(0) >= MIN_NULS * len(content):
         return content.decode("utf-16", errors="replace").encode()
     head = content[:512]
     if len(head) >= 16 and b"\0" in head:

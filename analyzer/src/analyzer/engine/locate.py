@@ -8,12 +8,11 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from analyzer.engine import assignments
+from analyzer.engine import assignments, manifests
 from analyzer.engine.assignments import Candidate
 from analyzer.engine.file_types import extension_of
 from analyzer.engine.filters import is_translation, is_worth_judging
-from analyzer.engine.matcher import MAX_HITS, Hit, Matcher
-from analyzer.engine.names import read_name
+from analyzer.engine.matcher import Hit, Matcher
 from analyzer.engine.rules import RULES, Rule
 from analyzer.engine.structures import BLOCK_MAX, BLOCKS, JWK_MEMBER, URL_START
 
@@ -21,12 +20,12 @@ Match = tuple[Rule, int, bytes]
 """A rule, the offset of the value, the value."""
 
 MIN_HIDDEN = 20
+MIN_HITS, BYTES_A_HIT = 5_000, 200
 MIN_CANDIDATES, BYTES_A_CANDIDATE = 2_000, 1_000
-"""So many candidates of any content are judged, and one more for so many of its bytes; the rest is cut."""
+"""So many hits and candidates are looked at, and one more for so many bytes; the rest is cut."""
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{24,16000}={0,2}\Z")
 _GENERATED = (".map", ".svg")
 """Files that hold other files or drawings: only the rules look into them."""
-_KUBERNETES_SECRET = (rb"kind:[ \t]{0,4}[\"']?Secret[\"']?[ \t]{0,4}\r?\n", 0)
 
 
 @dataclass(frozen=True)
@@ -46,21 +45,22 @@ class Locator:
         self._triggers = [(rule, trigger.width) for rule in RULES for trigger in rule.triggers]
         expressions = [(trigger.expression, 0) for rule in RULES for trigger in rule.triggers]
         self._rules_matcher = Matcher(expressions)
-        self._matcher = Matcher([*expressions, *assignments.EXPRESSIONS, _KUBERNETES_SECRET])
+        self._matcher = Matcher([*expressions, *assignments.EXPRESSIONS, manifests.EXPRESSION])
 
     def matches(self, content: bytes) -> Iterator[Match]:
         """Every rule's checked matches in `content`."""
-        hits, _ = self._rules_matcher.hits(content)
+        hits, _ = self._rules_matcher.hits(content, MIN_HITS)
         yield from self._checked(content, hits)
 
-    def locate(self, content: bytes, path: str, limit: int = MAX_HITS) -> Located:
+    def locate(self, content: bytes, path: str, limit: int | None = None) -> Located:
         """Matches and candidates of a content in UTF-8 or ASCII; `path` tells the type of the file."""
         is_text = b"\0" not in content[:8192] and not is_translation(path) and not path.endswith(_GENERATED)
+        limit = MIN_HITS + len(content) // BYTES_A_HIT if limit is None else limit
         hits, complete = (self._matcher if is_text else self._rules_matcher).hits(content, limit)
         rules = len(self._triggers)
         matches = list(self._checked(content, [hit for hit in hits if hit[0] < rules]))
-        found = self._candidates(content, extension_of(path), hits)
         most = MIN_CANDIDATES + len(content) // BYTES_A_CANDIDATE
+        found = self._candidates(content, extension_of(path), hits, most)
         left = []
         for candidate in _outside(matches, found[:most]):
             hidden = self._hidden(candidate)
@@ -70,19 +70,29 @@ class Locator:
                 matches.append(hidden)
         return Located(matches, left, complete and len(found) <= most)
 
-    def _candidates(self, content: bytes, extension: str, hits: list[Hit]) -> list[Candidate]:
-        """Of each place the candidate whose name says most."""
+    def _candidates(self, content: bytes, extension: str, hits: list[Hit], most: int) -> list[Candidate]:
+        """Of each place the candidate whose name says most; of a flood `most` and one more."""
         found: dict[int, Candidate] = {}
-        rules = len(self._triggers)
-        for id, end in hits:
-            if id < rules:
-                continue
-            for candidate in _read(content, id - rules, end):
-                known = found.get(candidate.start)
-                is_better = known is None or (candidate.name.last and not known.name.last)
-                if is_better and is_worth_judging(candidate, extension):
-                    found[candidate.start] = candidate
+        for candidate in self._read(content, hits):
+            known = found.get(candidate.start)
+            is_better = known is None or (candidate.name.last and not known.name.last)
+            if is_better and is_worth_judging(candidate, extension):
+                found[candidate.start] = candidate
+                if len(found) > most:
+                    break
         return list(found.values())
+
+    def _read(self, content: bytes, hits: list[Hit]) -> Iterator[Candidate]:
+        """What the hits point to that are no rule's."""
+        first = len(self._triggers)
+        manifest = first + len(assignments.EXPRESSIONS)
+        # First, since a place is kept as it was read first: the text of an entry's base 64 is not its value.
+        yield from manifests.secret_data(content, (end for id, end in hits if id == manifest))
+        for id, end in hits:
+            if first <= id < manifest:
+                candidate = assignments.candidate_at(content, id - first, end)
+                if candidate is not None:
+                    yield candidate
 
     def _checked(self, content: bytes, hits: list[Hit]) -> Iterator[Match]:
         """The checked matches of hits, each place once."""
@@ -118,23 +128,6 @@ def _decoded(value: bytes) -> list[bytes]:
         return [base64.b64decode(value + b"=" * (-len(value) % 4))]
     except binascii.Error:
         return []
-
-
-def _read(content: bytes, expression: int, end: int) -> Iterator[Candidate]:
-    """The candidates that a hit points to: one, or the entries of a Secret object of Kubernetes."""
-    if expression < len(assignments.EXPRESSIONS):
-        candidate = assignments.candidate_at(content, expression, end)
-        if candidate is not None:
-            yield candidate
-        return
-    for name, offset, encoded in assignments.kubernetes_entries(content, end):
-        for value in _decoded(encoded):
-            if len(value) >= assignments.MIN_VALUE:
-                before = name.encode() + b": "
-                stop = offset + len(encoded)
-                yield Candidate(
-                    value, offset, stop, read_name(name), ":", False, before + encoded, before, b""
-                )  # fmt: skip
 
 
 def _start_of(content: bytes, rule: Rule, width: int, end: int, floor: int) -> int:

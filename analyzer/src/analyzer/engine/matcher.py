@@ -14,9 +14,6 @@ import hyperscan
 CASELESS = int(hyperscan.HS_FLAG_CASELESS)
 DOTALL = int(hyperscan.HS_FLAG_DOTALL)
 
-MAX_HITS = 50_000
-"""Hits of one content; a flood beyond is cut, and the content counts as partly searched."""
-
 Hit = tuple[int, int]
 """Which expression, and the offset behind its last byte."""
 
@@ -35,7 +32,7 @@ class Matcher:
         self._prototype = hyperscan.Scratch(self._database)
         self._scratches = threading.local()
 
-    def hits(self, content: bytes, limit: int = MAX_HITS) -> tuple[list[Hit], bool]:
+    def hits(self, content: bytes, limit: int) -> tuple[list[Hit], bool]:
         """The hits in the order of their ends, and whether all of them are there."""
         found: list[Hit] = []
 

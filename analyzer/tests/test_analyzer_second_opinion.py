@@ -1,0 +1,141 @@
+"""The second opinion, against a local server of its protocol: what it is sent, and what its answers do."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from analyzer.engine.classifier import packaged_classifier
+from analyzer.engine.detect import Engine, default_engine
+from analyzer.engine.privacy import Fingerprinter
+from analyzer.engine.second_opinion import SecondOpinion, masked
+
+KEY = Fingerprinter(b"k")
+VALUE, OTHER = "h7Gk2Lw9Qz4Xv8Rn", "Tb5Zq81mNcc02LpV"
+LINE = f'connect("{OTHER}", password="{VALUE}")'
+
+
+def said(probability: object) -> bytes:
+    content = json.dumps({"probability": probability})
+    return json.dumps({"choices": [{"message": {"role": "assistant", "content": content}}]}).encode()
+
+
+@contextmanager
+def endpoint(answer: Callable[[], tuple[int, bytes]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A chat completions endpoint; yields its base address and what it was sent."""
+    asked: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            asked.append({"path": self.path, "key": self.headers["Authorization"], "body": body})
+            status, content = answer()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1", asked
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def engine(url: str, **settings: Any) -> Engine:
+    opinion = SecondOpinion(url, "judge-1", uncertain=(0.0, 1.0), **settings)
+    return Engine(packaged_classifier(), default_engine().locator, opinion)
+
+
+def probability(engine: Engine) -> float:
+    return engine.judge(VALUE, LINE, "password", KEY).probability
+
+
+def test_it_is_off_unless_it_is_configured() -> None:
+    assert default_engine().opinion is None
+
+
+def test_the_endpoint_is_asked_in_its_protocol_and_moves_the_probability() -> None:
+    alone = probability(default_engine())
+    with endpoint(lambda: (200, said(0.0))) as (url, asked):
+        assert probability(engine(url, api_key="a-key")) == pytest.approx(alone / 2, abs=1e-3)
+    (question,) = asked
+    assert (question["path"], question["key"]) == ("/v1/chat/completions", "Bearer a-key")
+    assert question["body"]["model"] == "judge-1"
+    assert [message["role"] for message in question["body"]["messages"]] == ["system", "user"]
+
+
+def test_neither_the_value_nor_another_string_of_its_line_leaves() -> None:
+    with endpoint(lambda: (200, said(0.5))) as (url, asked):
+        engine(url).search(LINE.encode(), "a.py", KEY)
+    sent = json.dumps(asked[0]["body"])
+    assert VALUE not in sent
+    assert OTHER not in sent
+    assert VALUE[:5] not in sent
+    assert masked(VALUE) in sent
+
+
+@pytest.mark.parametrize(
+    ("status", "content"),
+    [
+        pytest.param(500, b"", id="server-error"),
+        pytest.param(200, b"no JSON", id="no-json"),
+        pytest.param(200, b'{"choices": []}', id="no-choice"),
+        pytest.param(200, said("very"), id="no-number"),
+        pytest.param(200, said(7), id="out-of-range"),
+        pytest.param(200, said(True), id="a-truth-value"),
+    ],
+)
+def test_an_answer_that_cannot_be_read_leaves_the_verdict(status: int, content: bytes) -> None:
+    with endpoint(lambda: (status, content)) as (url, asked):
+        assert probability(engine(url)) == probability(default_engine())
+    assert asked
+
+
+def test_a_late_answer_leaves_the_verdict() -> None:
+    released = threading.Event()
+
+    def late() -> tuple[int, bytes]:
+        released.wait(20)
+        return 200, said(0.0)
+
+    with endpoint(late) as (url, _):
+        begin = time.monotonic()
+        assert probability(engine(url, timeout=0.2)) == probability(default_engine())
+        waited = time.monotonic() - begin
+        released.set()
+    # It did not wait for the answer, which comes after twenty seconds.
+    assert waited < 20
+
+
+def test_an_endpoint_that_is_away_leaves_the_verdict() -> None:
+    with endpoint(lambda: (200, said(0.0))) as (url, _):
+        pass
+    assert probability(engine(url)) == probability(default_engine())
+
+
+def test_questions_are_bounded_for_each_content() -> None:
+    content = f"password: {VALUE}\n".encode() * 50
+    with endpoint(lambda: (200, said(0.9))) as (url, asked):
+        engine(url, most=3).search(content, "a.yml", KEY)
+    assert len(asked) == 3
+
+
+def test_an_address_of_another_scheme_is_refused() -> None:
+    with pytest.raises(ValueError, match="http"):
+        SecondOpinion("file:///etc/passwd", "judge-1")
