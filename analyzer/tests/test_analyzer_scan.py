@@ -226,14 +226,11 @@ class TestHostileTree:
         os.mkfifo(repository / "fifo")
         code, result = scan(repository, output=report)
         assert code == 0
-        assert result["counts"]["skipped"] == {"special file": 1, "symbolic link": 3}
+        assert result["counts"]["skipped"] == {".git folder": 1, "special file": 1, "symbolic link": 3}
 
-    def test_a_file_that_is_too_large_makes_the_scan_incomplete(
-        self, repository: Path, report: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("analyzer.scan.tree.MAX_FILE", 100)
+    def test_a_file_that_is_too_large_makes_the_scan_incomplete(self, repository: Path, report: Path) -> None:
         (repository / "large").write_text("x" * 101)
-        code, result = scan(repository, output=report)
+        code, result = scan(repository, "--max-file-bytes", 100, output=report)
         assert code == 2
         assert result["not_scanned"] == ["large: larger than 100 bytes"]
 
@@ -241,21 +238,26 @@ class TestHostileTree:
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        pytest.param([], "either a path or --bundle", id="nothing"),
-        pytest.param(["."], "", id="a-path-alone-is-enough"),
+        pytest.param([], "say what to scan", id="nothing"),
         pytest.param(["/no/such/path"], "there is no", id="missing-path"),
-        pytest.param(["--bundle", "x"], "need --commit", id="bundle-without-commit"),
-        pytest.param([".", "--since", "main"], "need --commit", id="since-without-commit"),
+        pytest.param(["--bundle", "x"], "needs --commit", id="bundle-without-commit"),
+        pytest.param([".", "--bundle", "x", "--commit", "y"], "either", id="path-and-bundle"),
+        pytest.param(["-", "--history"], "no commits", id="history-of-standard-input"),
+        pytest.param(["--staged", "--history"], "stands alone", id="staged-and-history"),
+        pytest.param(["--since", "x", "--history"], "either --since", id="since-and-history"),
+        pytest.param([".", "--baseline", "x"], "ANALYZER_FINGERPRINT_KEY", id="baseline-without-key"),
+        pytest.param([".", "--suppressions", "/none"], "cannot be read", id="no-suppressions"),
     ],
 )
 def test_usage_is_explained_in_one_sentence(
-    arguments: list[str],
-    word: str,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str], word: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ANALYZER_FINGERPRINT_KEY", raising=False)
     assert main(["scan", *arguments]) == 2
-    if word:
-        assert word in capsys.readouterr().err
+    assert word in capsys.readouterr().err
+
+
+def test_a_git_question_outside_a_repository_is_incomplete(tmp_path: Path, report: Path) -> None:
+    code, result = scan(tmp_path, "--since", "main", output=report)
+    assert (code, result["outcome"]) == (2, "incomplete")
+    assert "not a git repository" in result["not_scanned"][0]
