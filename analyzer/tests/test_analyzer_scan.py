@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,37 +10,14 @@ from threading import Thread
 
 import analyzer_shapes as shapes
 import pytest
+from analyzer_scanning import commit, git, new_repository, scan
 
 from analyzer.cli import main
 
 
-def git(repository: Path, *arguments: str) -> str:
-    identity = ("-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false")
-    done = subprocess.run(
-        ["git", "-C", str(repository), *identity, *arguments], check=True, capture_output=True, text=True
-    )
-    return done.stdout.strip()
-
-
-def commit(repository: Path, message: str = "change") -> str:
-    git(repository, "add", "--all")
-    git(repository, "commit", "-q", "--allow-empty", "-m", message)
-    return git(repository, "rev-parse", "HEAD")
-
-
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    path = tmp_path / "repository"
-    path.mkdir()
-    git(path, "init", "-q", "-b", "main")
-    (path / "readme").write_text("nothing\n")
-    commit(path)
-    return path
-
-
-def scan(*arguments: object, output: Path) -> tuple[int, dict[str, object]]:
-    code = main(["scan", *map(str, arguments), "--output", str(output)])
-    return code, json.loads(output.read_text())
+    return new_repository(tmp_path / "repository")
 
 
 @pytest.fixture

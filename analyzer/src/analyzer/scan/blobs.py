@@ -15,7 +15,11 @@ from analyzer.scan.source import BLOCK, Item, Unreadable
 
 @dataclass
 class BlobReader:
-    """Answers come in the order of the questions, so blobs are read in the order of `expect`."""
+    """Answers come in the order of the questions, so blobs are read in the order of `expect`.
+
+    Each chunk has a process of its own, whose input is closed: for some damaged objects git announces more
+    bytes than it gives, and then only the end of its output tells.
+    """
 
     repository: Repository
     largest: int
@@ -24,45 +28,35 @@ class BlobReader:
 
     def expect(self, items: Sequence[Item]) -> None:
         """Asks for all of them; the ids of a chunk fit into the pipe, so this never waits."""
-        self._asked.extend(item.place for item in items)
-        self._ask(item.place for item in items)
+        self._asked = deque(item.place for item in items)
+        self._ask()
 
     def pieces(self, item: Item) -> Iterator[bytes]:
         """The blob's content; `Unreadable` for one that is missing, broken or too large."""
         if self._asked.popleft() != item.place:
             raise ValueError("blobs are read in the order of expect()")
-        size = self._header(item.place)
-        left = size
+        left = size = self._header(item.place)
         try:
             while left and size <= self.largest:
-                if not (piece := self._answers.read(min(left, BLOCK))):
-                    break
+                piece = self._piece(item.place, left)
                 left -= len(piece)
                 yield piece
         finally:
-            if self._drained(left):
-                left = 0
+            # Whoever stops early, the next answer begins after this one.
+            while left:
+                left -= len(self._piece(item.place, left))
+        if not size:
+            self._answers.read(1)
         if size > self.largest:
             raise Unreadable(f"larger than {self.largest} bytes")
-        if left:
-            raise Unreadable(f"object {item.place} is broken")
 
     def close(self) -> None:
         """Ends the process."""
         if self._process is not None:
             self._process.kill()
-            self._process.communicate()
+            self._answers.close()
+            self._process.wait()
             self._process = None
-
-    def _header(self, blob: str) -> int:
-        match self._answers.readline().split():
-            case [_, b"blob", size]:
-                return int(size)
-            case []:
-                self._restart()
-                raise Unreadable(f"object {blob} is broken")
-            case _:
-                raise Unreadable(f"object {blob} is missing, broken or no blob")
 
     @property
     def _answers(self) -> IO[bytes]:
@@ -70,33 +64,38 @@ class BlobReader:
         assert self._process.stdout is not None
         return self._process.stdout
 
-    def _drained(self, left: int) -> bool:
-        """Reads to the end of the current answer. False when git died on the way: it is started again."""
-        while left and (piece := self._answers.read(min(left, BLOCK))):
-            left -= len(piece)
-        if not left and self._answers.read(1) == b"\n":
-            return True
-        self._restart()
-        return False
+    def _header(self, blob: str) -> int:
+        match self._answers.readline().split():
+            case [_, b"blob", size]:
+                return int(size)
+            case [_, b"missing"]:
+                raise Unreadable(f"object {blob} is missing or broken")
+            case _:
+                self._ask()
+                raise Unreadable(f"object {blob} is broken")
 
-    def _ask(self, blobs: Iterator[str] | Sequence[str]) -> None:
-        if self._process is None:
-            self._process = subprocess.Popen(
-                command("cat-file", "--batch", folder=self.repository.path),
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment(),
-            )  # fmt: skip
+    def _piece(self, blob: str, left: int) -> bytes:
+        """The next bytes of an answer, the last of them only where the answer ends as announced."""
+        piece = self._answers.read(min(left, BLOCK))
+        if len(piece) < min(left, BLOCK) or (len(piece) == left and self._answers.read(1) != b"\n"):
+            self._ask()
+            raise Unreadable(f"object {blob} is broken")
+        return piece
+
+    def _ask(self) -> None:
+        """Asks for what is still to come of the chunk, by a new process."""
+        self.close()
+        self._process = subprocess.Popen(
+            command("cat-file", "--batch", "--buffer", folder=self.repository.path),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment(),
+        )  # fmt: skip
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write("".join(f"{blob}\n" for blob in blobs).encode())
-            self._process.stdin.flush()
+            with self._process.stdin as questions:
+                questions.write("".join(f"{blob}\n" for blob in self._asked).encode())
         except BrokenPipeError:
-            # It died of an earlier blob, which the next header tells.
+            # git ended before it was asked, so the first header is empty, which is reported.
             return
-
-    def _restart(self) -> None:
-        """After git died of one object, the others of the chunk are asked for again."""
-        self.close()
-        self._ask(tuple(self._asked))
 
 
 @contextmanager

@@ -26,6 +26,8 @@ class Blobs:
     seen: set[bytes] = field(default_factory=set)
     """Ids of the blobs of trees, shared by the sources of one scan: the history does not read them again."""
 
+    chunk: int = 256
+
     def reader(self) -> AbstractContextManager[Reader]:
         """A process of git for each worker, so that contents do not pass through the parent."""
         return blob_reader(self.repository, self.largest)

@@ -21,8 +21,6 @@ from typing import Protocol
 from analyzer.scan.source import Item, Reader
 from analyzer.scan.worker import Part, Worker
 
-CHUNK = 64
-"""Items that a worker is given at once: enough that talking costs little."""
 PATIENCE = 120.0
 """Seconds that a worker may take for one chunk, or for one item of a chunk that failed."""
 _AHEAD = 32
@@ -33,6 +31,9 @@ _FORK = multiprocessing.get_context("fork")
 
 class HasReader(Protocol):
     """A source, as workers see it."""
+
+    @property
+    def chunk(self) -> int: ...
 
     def reader(self) -> AbstractContextManager[Reader]: ...
 
@@ -89,7 +90,7 @@ class Pool:
         try:
             while more or due < given:
                 while more and given - due < _AHEAD * self.jobs and (free := self._free()):
-                    if chunk := list(islice(items, CHUNK)):
+                    if chunk := list(islice(items, self.source.chunk)):
                         free.give(given, chunk, self.patience)
                         given += 1
                     else:

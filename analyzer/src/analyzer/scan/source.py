@@ -61,6 +61,11 @@ class Reader(Protocol):
 class Source(Protocol):
     """Where items come from. `reader` is opened in each worker."""
 
+    @property
+    def chunk(self) -> int:
+        """Items that a worker is given at once: enough that talking, or a process of git, costs little."""
+        ...
+
     def items(self) -> Iterator[Item]:
         """Everything to scan, in a stable order."""
         ...

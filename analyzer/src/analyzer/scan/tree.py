@@ -23,6 +23,7 @@ class Tree:
     excluded: Sequence[str] = ()
     """Patterns of paths, relative to the root, that the caller does not want scanned."""
     largest: int = MAX_BYTES
+    chunk: int = 64
 
     def items(self) -> Iterator[Item]:
         """In the order of their names, folder by folder."""
@@ -112,6 +113,7 @@ class Stream:
     descriptor: int
     largest: int = MAX_BYTES
     name: str = "standard input"
+    chunk: int = 1
     _read: list[bool] = field(default_factory=list)
 
     def items(self) -> Iterator[Item]:
@@ -133,6 +135,7 @@ class Stream:
         left = self.largest
         while piece := os.read(self.descriptor, min(BLOCK, left + 1)):
             if len(piece) > left:
+                yield piece[:left]
                 raise Unreadable(f"larger than {self.largest} bytes; what came before was scanned")
             left -= len(piece)
             yield piece
