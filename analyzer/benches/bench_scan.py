@@ -2,9 +2,9 @@
 
     python analyzer/benches/bench_scan.py [--tree FOLDER] [--repository GIT] [--peers VENV]
 
-Peers (gitleaks, detect-secrets, CredSweeper) run from a virtual environment of their own, which is made when it
-is not there. CPU seconds are those of the command and all its children, user and system, by `wait4`; the peak of
-memory is the sum of the proportional set sizes of all processes, sampled every 20 ms.
+Peers (gitleaks, detect-secrets, CredSweeper) run from a virtual environment of their own, which is made when
+it is not there. CPU seconds are those of the command and all its children, user and system, by `wait4`; the
+peak of memory is the sum of the proportional set sizes of all processes, sampled every 20 ms.
 """
 
 from __future__ import annotations
