@@ -60,6 +60,20 @@ class TestHistory:
         (finding,) = result["findings"]
         assert (finding["commit"], finding["path"], result["counts"]["commits"]) == (bad, "a", 5)
 
+    def test_a_value_that_moved_in_its_file_is_one_finding_of_its_first_commit(
+        self, repository: Path, report: Path
+    ) -> None:
+        line = token()
+        (repository / "a").write_text(line)
+        bad = commit(repository)
+        for n in range(1, 5):
+            (repository / "a").write_text("\n" * n + line)
+            commit(repository)
+        _, result = scan(repository, "--history", output=report)
+        assert [(f["commit"], f["line"]) for f in result["findings"]] == [(bad, 1)]
+        _, result = scan(repository, "--commit", "HEAD", "--history", output=report)
+        assert [(f["commit"], f["line"]) for f in result["findings"]] == [(None, 5)]
+
     def test_every_blob_is_read_once(self, repository: Path, report: Path) -> None:
         for n in range(5):
             (repository / "changing").write_text(f"{n}\n")

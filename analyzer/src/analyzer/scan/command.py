@@ -118,27 +118,30 @@ def _listed(source: Source, coverage: Coverage, target: str) -> Iterator[Item]:
 
 
 def _with_commits(hits: list[Hit], history: History) -> list[Hit]:
-    """Hits of a history with the commit that brought them, which only they are worth a search for."""
+    """Hits with the oldest commit that brought their blob; it is searched for those of the history only."""
     blobs = {hit.item.place for hit in hits if hit.item.of_history}
-    if not blobs:
-        return hits
-    origin = history.origins(blobs)
-    return [
+    origin = history.origins(blobs) if blobs else {}
+    age = {blob: number for number, blob in enumerate(origin)}
+    placed = [
         replace(hit, finding=replace(hit.finding, commit=origin.get(hit.item.place)))
         if hit.item.of_history
         else hit
         for hit in hits
     ]
+    # The files of a tree come first, then blobs from the oldest on, so that the first hit of a value stays.
+    placed.sort(key=lambda hit: age.get(hit.item.place, len(age)) if hit.item.of_history else -1)
+    return placed
 
 
 def _distinct(hits: list[Hit]) -> Iterator[Hit]:
-    """The same value on the same line of the same path, in several commits, is one finding."""
-    seen = set[tuple[str, int, str, str]]()
+    """In a history the same value in the same path is one finding, on whichever lines it stood meanwhile."""
+    seen = set[tuple[object, ...]]()
     for hit in hits:
         finding = hit.finding
-        key = (finding.path, finding.line, finding.rule, finding.fingerprint)
-        if key not in seen:
-            seen.add(key)
+        value = (finding.path, finding.rule, finding.fingerprint)
+        known = value in seen if hit.item.of_history else (*value, finding.line) in seen
+        seen |= {value, (*value, finding.line)}
+        if not known:
             yield hit
 
 

@@ -88,7 +88,7 @@ class History(Blobs):
                 yield Item(printable(path), blob, of_history=True)
 
     def origins(self, blobs: Collection[str]) -> dict[str, str]:
-        """The oldest commit that brought each of these blobs, where one is found."""
+        """The oldest commit that brought each of these blobs, where one is found; the oldest first."""
         wanted, origin = set(blobs), dict[str, str]()
         commits = self.repository.output("rev-list", "--topo-order", "--reverse", *self.revisions)
         fields = self.repository.records(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 _SWITCHES = (
     "safe.directory=*",
@@ -72,7 +72,7 @@ class Repository:
 
     def stream(self, *arguments: str, given: str | None = None) -> Iterator[bytes]:
         """What a command prints, piece by piece. Raises `GitError` after the last one if it failed."""
-        with tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as told:
+        with _memory() as errors, _memory() as told:
             told.write((given or "").encode())
             told.seek(0)
             process = subprocess.Popen(
@@ -103,6 +103,11 @@ class Repository:
                 yield record.decode(errors="surrogateescape")
         if rest:
             yield rest.decode(errors="surrogateescape")
+
+
+def _memory() -> IO[bytes]:
+    """A file that needs no folder to write to: a scan may run with a read-only root and nothing else."""
+    return os.fdopen(os.memfd_create("git"), "w+b")
 
 
 def command(*arguments: str, folder: Path | None = None) -> list[str]:

@@ -85,7 +85,8 @@ def blocks_of_lines(pieces: Iterator[bytes]) -> Iterator[Block]:
 
     What came before a piece that is `Unreadable` is yielded first.
     """
-    held, line, mark, trouble = bytearray(), 1, b"", None
+    held: bytes | bytearray = b""
+    line, mark, trouble = 1, b"", None
     while True:
         try:
             piece = next(pieces, b"")
@@ -95,18 +96,27 @@ def blocks_of_lines(pieces: Iterator[bytes]) -> Iterator[Block]:
             break
         if not held and line == 1 and piece[:2] in _UTF16:
             mark = piece[:2]
-        held += piece
+        # Most contents are one piece, which is handed on without a copy.
+        held = _joined(held, piece)
         while len(held) >= BLOCK and (end := _end_of_line(held, mark)):
             yield Block(_with_mark(bytes(held[:end]), mark), line)
             kept = _start_of_overlap(held, end, mark)
             line += _newlines(held[:kept], mark)
-            del held[:kept]
+            held = held[kept:]
     yield Block(_with_mark(bytes(held), mark), line)
     if trouble is not None:
         raise trouble
 
 
-def _end_of_line(held: bytearray, mark: bytes) -> int:
+def _joined(held: bytes | bytearray, piece: bytes) -> bytes | bytearray:
+    if not held:
+        return piece
+    grown = held if isinstance(held, bytearray) else bytearray(held)
+    grown += piece
+    return grown
+
+
+def _end_of_line(held: bytes | bytearray, mark: bytes) -> int:
     """Where the block ends: after its last newline, or anywhere in a line that is too long; 0: read on."""
     end = held.rfind(b"\n") + 1
     if mark and end:
@@ -116,14 +126,14 @@ def _end_of_line(held: bytearray, mark: bytes) -> int:
     return len(held) - len(held) % 2 if len(held) >= _LONGEST_LINE else 0
 
 
-def _start_of_overlap(held: bytearray, end: int, mark: bytes) -> int:
+def _start_of_overlap(held: bytes | bytearray, end: int, mark: bytes) -> int:
     start = held.find(b"\n", end - OVERLAP, end) + 1
     if not start or start >= end:
         return end - OVERLAP
     return start + start % 2 if mark else start
 
 
-def _newlines(part: bytearray, mark: bytes) -> int:
+def _newlines(part: bytes | bytearray, mark: bytes) -> int:
     if mark:
         return part.decode(_UTF16[mark], errors="replace").count("\n")
     return part.count(b"\n")
