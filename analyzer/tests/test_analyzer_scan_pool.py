@@ -35,12 +35,20 @@ class Named:
         yield item.path.encode()
 
 
+@dataclass(frozen=True)
+class Found:
+    findings: tuple[Finding, ...] = ()
+    complete: bool = True
+
+
 class Hostile:
     """Does what the content says; a finding names the process that made it."""
 
     model_version = "hostile"
 
-    def find(self, content: bytes, path: str, fingerprint: Fingerprinter) -> list[Finding]:
+    def search(self, content: bytes, path: str, fingerprint: Fingerprinter) -> Found:
+        if path in ("path", "paths"):
+            return Found()
         if content == b"crash":
             os.kill(os.getpid(), signal.SIGKILL)
         if content == b"exit":
@@ -49,7 +57,8 @@ class Hostile:
             time.sleep(600)
         if content == b"slow":
             time.sleep(0.2)
-        return [Finding(path, 1, "rule", "type", "low", "…", fingerprint(content))]
+        findings = (Finding(path, 1, "rule", "type", "low", "…", fingerprint(content)),)
+        return Found(findings, complete=content != b"flood")
 
 
 def scanned(names: list[str], jobs: int = 2, patience: float = 60.0) -> tuple[list[str], list[str]]:
@@ -78,6 +87,13 @@ def test_a_crash_costs_one_item(jobs: int) -> None:
     ]
 
 
+def test_what_was_searched_in_part_is_said_so_and_keeps_its_findings() -> None:
+    assert scanned(["a", "flood"]) == (
+        ["a", "flood"],
+        ["flood: too many candidates, so it was searched in part only"],
+    )
+
+
 def test_what_hangs_is_given_up() -> None:
     found, gaps = scanned([*"abcde", "hang", *"fgh"], patience=1.0)
     assert found == list("abcdefgh")
@@ -96,10 +112,10 @@ def test_workers_end_when_the_scan_is_killed(tmp_path: Path) -> None:
 import os, sys, time
 from test_analyzer_scan_pool import *
 class Waiting(Hostile):
-    def find(self, content, path, fingerprint):
+    def search(self, content, path, fingerprint):
         os.write(3, b"x")
         time.sleep(0.05)
-        return []
+        return Found()
 pool = Pool(Worker(Waiting(), Fingerprinter(b"key")), Named(), 3)
 list(pool.scan(iter([Item(str(n), str(n)) for n in range(10**6)])))
 """

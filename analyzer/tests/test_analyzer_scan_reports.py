@@ -98,10 +98,23 @@ class TestProgress:
             progress = Progress(terminal, total=4)
             progress.show(Coverage(files=2, bytes=3_000_000), 1)
             progress.clear()
-            shown = os.read(ours, 1000).decode()
+            shown = b""
+            while not shown.endswith(b"\r\x1b[K"):
+                shown += os.read(ours, 1000)
         os.close(ours)
-        assert "[############............] 2/4: 2 files, 3 MB, 1 findings" in shown
-        assert shown.endswith("\r\x1b[K")
+        assert b"[############............] 2/4: 2 files, 3 MB, 1 findings" in shown
+
+    def test_a_scan_at_a_terminal_shows_how_many_there_are(self, tree: Path) -> None:
+        for n in range(300):
+            (tree / f"{n}").write_text("nothing\n")
+        ours, theirs = pty.openpty()
+        argv = [sys.executable, "-m", "analyzer", "scan", str(tree), "--format", "summary"]
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=theirs, timeout=60, check=False)
+        os.close(theirs)
+        shown = os.read(ours, 4000)
+        os.close(ours)
+        assert b"/301: " in shown
+        assert done.stdout.startswith(b"findings: 1 findings; 301 files")
 
     def test_nobody_else_does(self) -> None:
         stream = io.StringIO()
@@ -149,13 +162,26 @@ class TestCanary:
             written += b"".join(file.read_bytes() for file in out.rglob("*") if file.is_file())
         self.assert_nothing_of_the_values_in(written)
 
+    @pytest.mark.parametrize("arguments", [[], ["--history"], ["--max-file-bytes", "1"]])
+    def test_a_value_in_a_files_name_is_a_finding_and_is_not_shown(
+        self, planted: Path, arguments: list[str]
+    ) -> None:
+        value = shapes.with_checksum("ghp")
+        (planted / "folder").mkdir()
+        (planted / "folder" / f"of {value}.txt").write_text("nothing else\n")
+        commit(planted)
+        for form in ("table", "json", "sarif"):
+            done = run(planted, *arguments, "--format", form, "--list", 0)
+            assert value[4:16].encode() not in done.stdout + done.stderr
+        assert b"folder/(ghp_" in run(planted, *arguments).stdout
+
     def test_a_failing_engine_does_not_quote_what_it_read(self, planted: Path) -> None:
         script = """
 import sys
 from analyzer.scan import engine, worker
 class Failing:
     model_version = "failing"
-    def find(self, content, path, fingerprint):
+    def search(self, content, path, fingerprint):
         raise ValueError(content)
 engine.load = Failing
 from analyzer.cli import main

@@ -101,6 +101,9 @@ def _scanned(pool: Pool, source: Source, coverage: Coverage, target: str) -> lis
     """The hits of one source; `coverage` grows meanwhile."""
     hits: list[Hit] = []
     progress = Progress()
+    if progress.is_visible():
+        before = coverage.files + len(coverage.not_scanned)
+        progress.total = before + (source.how_many() or 0)
     for part in pool.scan(_listed(source, coverage, target)):
         coverage.add(part.coverage)
         hits += part.hits

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 
 from analyzer.scan.blobs import blob_reader
@@ -16,7 +17,7 @@ _LINK, _SUBMODULE = "120000", "160000"
 
 
 @dataclass(frozen=True)
-class Blobs:
+class Blobs(ABC):
     """What the git sources share."""
 
     repository: Repository
@@ -27,6 +28,17 @@ class Blobs:
     """Ids of the blobs of trees, shared by the sources of one scan: the history does not read them again."""
 
     chunk: int = 256
+
+    @abstractmethod
+    def items(self) -> Iterator[Item]:
+        """The blobs to scan."""
+
+    def how_many(self) -> int | None:
+        """By a listing of its own; None where git fails, which the scan itself then tells."""
+        try:
+            return sum(1 for _ in replace(self, coverage=Coverage(), seen=set(self.seen)).items())
+        except GitError:
+            return None
 
     def reader(self) -> AbstractContextManager[Reader]:
         """A process of git for each worker, so that contents do not pass through the parent."""

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from analyzer.engine.detect import Finding, find
 from analyzer.engine.privacy import Fingerprinter
 from analyzer.engine.rules import RULES_VERSION
 
-__all__ = ["Engine", "Finding", "Fingerprinter", "load"]
+__all__ = ["Engine", "Finding", "Fingerprinter", "Search", "load"]
+
+
+class Search(Protocol):
+    """What the engine found in one content."""
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """In the order of their lines, which are counted from 1."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """False where a flood of candidates was cut off."""
+        ...
 
 
 class Engine(Protocol):
@@ -19,16 +35,22 @@ class Engine(Protocol):
         """Which rules and which model judge."""
         ...
 
-    def find(self, content: bytes, path: str, fingerprint: Fingerprinter) -> list[Finding]:
-        """The secrets in `content`, with lines counted from 1, in their order."""
+    def search(self, content: bytes, path: str, fingerprint: Fingerprinter) -> Search:
+        """The secrets in `content`."""
         ...
+
+
+@dataclass(frozen=True)
+class _Found:
+    findings: Sequence[Finding]
+    complete: bool = True
 
 
 class _Rules:
     model_version = RULES_VERSION
 
-    def find(self, content: bytes, path: str, fingerprint: Fingerprinter) -> list[Finding]:
-        return find(content, path, fingerprint)
+    def search(self, content: bytes, path: str, fingerprint: Fingerprinter) -> _Found:
+        return _Found(find(content, path, fingerprint))
 
 
 def load() -> Engine:

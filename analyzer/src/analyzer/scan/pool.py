@@ -177,6 +177,9 @@ def _work(worker: Worker, source: HasReader, connection: Connection, inherited: 
                 connection.send(worker.scan(connection.recv(), reader))
             except (EOFError, OSError):
                 return
+            except Exception:
+                # No traceback: its last line may quote what was read. The parent tells of the exit code.
+                os._exit(70)
 
 
 def usable_processors() -> int:

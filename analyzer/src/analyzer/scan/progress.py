@@ -26,10 +26,14 @@ class Progress:
     def show(self, coverage: Coverage, findings: int) -> None:
         """Says what was seen so far, at most five times a second."""
         now = monotonic()
-        if now - self._last < _EVERY or not self.stream.isatty():
+        if now - self._last < _EVERY or not self.is_visible():
             return
         self._last, self._shown = now, True
         print(f"\r{self._line(coverage, findings)}\x1b[K", end="", file=self.stream, flush=True)
+
+    def is_visible(self) -> bool:
+        """Whether anybody sees it."""
+        return self.stream.isatty()
 
     def clear(self) -> None:
         """Leaves an empty line."""
@@ -40,6 +44,6 @@ class Progress:
         seen = f"{coverage.files} files, {coverage.bytes / 1e6:.0f} MB, {findings} findings"
         if not self.total:
             return f"scanning: {seen}"
-        done = min(self.total, coverage.files + len(coverage.not_scanned) + coverage.skipped.total())
+        done = min(self.total, coverage.files + len(coverage.not_scanned))
         filled = _WIDTH * done // self.total
         return f"[{'#' * filled}{'.' * (_WIDTH - filled)}] {done}/{self.total}: {seen}"

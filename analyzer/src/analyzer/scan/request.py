@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from os import environ
 from pathlib import Path
+from typing import TypedDict
 from urllib.parse import urlsplit
 
 from analyzer.scan.bundle import cloned_bundle
-from analyzer.scan.commits import Blobs, CommitTree, History, Staged, require_whole
+from analyzer.scan.commits import CommitTree, History, Staged, require_whole
 from analyzer.scan.coverage import Coverage
 from analyzer.scan.git import Repository
 from analyzer.scan.source import MAX_BYTES, Source
@@ -76,6 +77,16 @@ class Plan:
     """The one among them whose findings belong to commits."""
 
 
+class _Shared(TypedDict):
+    """What all git sources of one request are made with."""
+
+    repository: Repository
+    coverage: Coverage
+    excluded: tuple[str, ...]
+    largest: int
+    seen: set[bytes]
+
+
 @contextmanager
 def planned(request: ScanRequest, coverage: Coverage) -> Iterator[Plan]:
     """Opens what the request names. Raises `GitError` where git cannot."""
@@ -94,8 +105,13 @@ def planned(request: ScanRequest, coverage: Coverage) -> Iterator[Plan]:
 
 
 def _of_commits(request: ScanRequest, repository: Repository, coverage: Coverage) -> Plan:
-    common = Blobs(repository, coverage, request.excluded, request.largest)
-    shared = vars(common)
+    shared = _Shared(
+        repository=repository,
+        coverage=coverage,
+        excluded=request.excluded,
+        largest=request.largest,
+        seen=set(),
+    )
     if request.staged:
         repository.output("rev-parse", "--git-dir")
         return Plan([Staged(**shared)])

@@ -70,6 +70,10 @@ class Source(Protocol):
         """Everything to scan, in a stable order."""
         ...
 
+    def how_many(self) -> int | None:
+        """The number of items, where listing them twice is possible; for a progress bar."""
+        ...
+
     def reader(self) -> AbstractContextManager[Reader]:
         """A reader of this source's items."""
         ...

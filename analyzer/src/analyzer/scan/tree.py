@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -46,6 +46,10 @@ class Tree:
                 else:
                     folders.append(entry.path)
             waiting.extend(reversed(folders))
+
+    def how_many(self) -> int:
+        """By a walk of its own."""
+        return sum(1 for _ in replace(self, coverage=Coverage()).items())
 
     def reader(self) -> AbstractContextManager[Reader]:
         """Opens files itself, so that every worker reads its own."""
@@ -119,6 +123,10 @@ class Stream:
     def items(self) -> Iterator[Item]:
         """The stream alone."""
         yield Item(self.name, str(self.descriptor))
+
+    def how_many(self) -> int:
+        """The stream alone."""
+        return 1
 
     def reader(self) -> AbstractContextManager[Reader]:
         """The worker inherits the descriptor."""
