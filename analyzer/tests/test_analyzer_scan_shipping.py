@@ -11,7 +11,9 @@ from pathlib import Path
 import analyzer_shapes as shapes
 import pytest
 import yaml
-from analyzer_scanning import commit, git, new_repository
+from analyzer_scanning import commit, git, new_repository, scan
+
+from analyzer.scan.git import Repository
 
 ANALYZER = Path(__file__).parents[1]
 HOOKS = ANALYZER.parent / ".pre-commit-hooks.yaml"
@@ -30,6 +32,18 @@ def test_the_dockerfile_takes_nothing_from_python_without_its_hash() -> None:
     assert {"--require-hashes", "--no-deps", "--only-binary"} <= set(shlex.split(installs))
     assert text.count("\nFROM ") == 2
     assert "\nUSER 10001:10001\n" in text
+
+
+def test_this_repository_is_clean_in_all_its_history(tmp_path: Path) -> None:
+    root = ANALYZER.parent
+    if not Repository(root).has_commits():
+        pytest.skip("these sources are not in a repository")
+    known = root / ".analyzer-suppressions.yaml"
+    arguments = (root, "--commit", "HEAD", "--history", "--allow-shallow", "--suppressions", known)
+    code, result = scan(*arguments, "--list", 0, output=tmp_path / "result.json")
+    assert result["findings"] == []
+    assert result["unused_suppressions"] == []
+    assert (code, result["not_scanned"]) == (0, [])
 
 
 class TestHook:
