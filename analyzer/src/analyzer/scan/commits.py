@@ -27,7 +27,8 @@ class Blobs(ABC):
     seen: set[bytes] = field(default_factory=set)
     """Ids of the blobs of trees, shared by the sources of one scan: the history does not read them again."""
 
-    chunk: int = 256
+    chunk: int = 768
+    """A chunk costs a process; the ids of more would not fit into its pipe where they are SHA-256."""
 
     @abstractmethod
     def items(self) -> Iterator[Item]:

@@ -22,11 +22,19 @@ from analyzer.scan.source import Item, Reader
 from analyzer.scan.worker import Part, Worker
 
 PATIENCE = 120.0
-"""Seconds that a worker may take for one chunk, or for one item of a chunk that failed."""
+"""Seconds that a worker may take for one item."""
+_SIGN = 1.0
+"""Seconds after which a worker that is still at its chunk says that it came on."""
+_FIRST = 64
+"""Items of the first chunk; the next ones are larger, so that small scans are shared out too."""
 _AHEAD = 32
 """Chunks for each worker that may be finished and wait for an earlier one."""
 
 _FORK = multiprocessing.get_context("fork")
+
+
+_COMING = Part()
+"""Stands for a sign of life."""
 
 
 class HasReader(Protocol):
@@ -57,10 +65,10 @@ class _Process:
             return
 
     def result(self) -> Part | None:
-        """What it sent; None when it died or is late."""
+        """What it sent: a part, or `_COMING`. None when it died or is late."""
         try:
             if self.connection.poll():
-                part: Part = self.connection.recv()
+                part: Part = self.connection.recv() or _COMING
                 return part
         except (EOFError, OSError):
             return None
@@ -90,7 +98,7 @@ class Pool:
         try:
             while more or due < given:
                 while more and given - due < _AHEAD * self.jobs and (free := self._free()):
-                    if chunk := list(islice(items, self.source.chunk)):
+                    if chunk := list(islice(items, min(self.source.chunk, _FIRST << min(given, 8)))):
                         free.give(given, chunk, self.patience)
                         given += 1
                     else:
@@ -131,6 +139,9 @@ class Pool:
         for process in busy:
             if process.connection in ready or process.deadline <= monotonic():
                 index, items, part = process.index, process.items, process.result()
+                if part is _COMING:
+                    process.deadline = monotonic() + self.patience
+                    continue
                 process.index = -1
                 yield index, self._one_by_one(process, items) if part is None else part
 
@@ -144,8 +155,11 @@ class Pool:
         for item in items:
             process = self._free() or self._started()
             process.give(0, [item], self.patience)
-            wait([process.connection], timeout=self.patience)
-            part, process.index = process.result(), -1
+            part = _COMING
+            while part is _COMING:
+                wait([process.connection], timeout=self.patience)
+                part = process.result()
+            process.index = -1
             if part is None:
                 whole.coverage.not_scanned.append(f"{item.path}: {self._buried(process)}")
             else:
@@ -171,10 +185,18 @@ def _work(worker: Worker, source: HasReader, connection: Connection, inherited: 
         other.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    said = monotonic()
+
+    def alive() -> None:
+        nonlocal said
+        if monotonic() - said > _SIGN:
+            connection.send(None)
+            said = monotonic()
+
     with source.reader() as reader:
         while True:
             try:
-                connection.send(worker.scan(connection.recv(), reader))
+                connection.send(worker.scan(connection.recv(), reader, alive))
             except (EOFError, OSError):
                 return
             except Exception:

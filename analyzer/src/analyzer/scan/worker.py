@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
@@ -39,8 +39,8 @@ class Worker:
     fingerprint: Fingerprinter
     honour_inline: bool = False
 
-    def scan(self, items: Sequence[Item], reader: Reader) -> Part:
-        """Scans a chunk. Nothing that an item does ends the scan of the others."""
+    def scan(self, items: Sequence[Item], reader: Reader, alive: Callable[[], None] = lambda: None) -> Part:
+        """Scans a chunk; `alive` is called after each item. No item ends the scan of the others."""
         part = Part()
         reader.expect(items)
         for item in self._named(items, part):
@@ -52,6 +52,7 @@ class Worker:
                 part.coverage.not_scanned.append(f"{item.path}: {reason}")
             except Exception as error:
                 part.coverage.not_scanned.append(f"{item.path}: {_failure(error)}")
+            alive()
         return part
 
     def _named(self, items: Sequence[Item], part: Part) -> Sequence[Item]:
