@@ -155,7 +155,7 @@ class Pool:
         for item in items:
             process = self._free() or self._started()
             process.give(0, [item], self.patience)
-            part = _COMING
+            part: Part | None = _COMING
             while part is _COMING:
                 wait([process.connection], timeout=self.patience)
                 part = process.result()
