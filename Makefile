@@ -10,7 +10,7 @@ unexport KUBECONFIG
 export PATH := $(CURDIR)/$(VENV):$(CURDIR)/.platform/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up status down reset test lint lock test-cluster test-long bench-platform
+.PHONY: help train setup demo up status down reset test lint lock test-cluster test-long bench-platform
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ test-cluster: setup ## the system tests against another cluster: make test-clust
 
 bench-platform: setup ## the figures: start, memory, the cluster double, the gateway, takeovers (a platform of its own)
 	@PYTHONPATH=tests $(VENV)/python tests/platform/bench_platform.py
+
+train: setup ## train the analyzer's classifier and write its card: make train DATA=labelled.jsonl.gz
+	@test -r "$(DATA)" || { echo "train: name the labelled lines: make train DATA=labelled.jsonl.gz" >&2; exit 2; }
+	@$(VENV)/python -m analyzer.training "$(DATA)"
 
 lint: setup ## format, lint, types, direction of imports
 	$(VENV)/ruff format --check .

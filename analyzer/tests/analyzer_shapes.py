@@ -5,8 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import random
+import re
 import string
 from collections.abc import Callable
+from re import _constants as code  # type: ignore[attr-defined]
+from re import _parser as parser  # type: ignore[attr-defined]
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
@@ -17,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from analyzer.engine.checks import base62_crc32
+from analyzer.engine.tokens import TOKENS
 
 ALPHANUMERIC = string.ascii_letters + string.digits
 BASE32 = string.ascii_uppercase + "234567"
@@ -85,7 +90,68 @@ def pem(kind: str) -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock).decode()
 
 
+def sampled(pattern: re.Pattern[bytes]) -> str:
+    """A random text that an expression of characters, classes, repeats and groups matches."""
+    return "".join(_symbols(parser.parse(pattern.pattern)))
+
+
+def _symbols(parsed: Any) -> list[str]:
+    made: list[str] = []
+    for operation, argument in parsed:
+        if operation is code.LITERAL:
+            made.append(chr(argument))
+        elif operation is code.IN:
+            made.append(RNG.choice(_alphabet(argument)))
+        elif operation in (code.MAX_REPEAT, code.MIN_REPEAT, code.POSSESSIVE_REPEAT):
+            least, most, inner = argument
+            for _ in range(RNG.randint(least, min(most, least + 6))):
+                made += _symbols(inner)
+        elif operation is code.SUBPATTERN:
+            made += _symbols(argument[3])
+        elif operation is code.BRANCH:
+            made += _symbols(RNG.choice(argument[1]))
+        elif operation not in (code.ASSERT, code.ASSERT_NOT):
+            raise NotImplementedError(operation)
+    return made
+
+
+def _alphabet(members: Any) -> str:
+    symbols = ""
+    for operation, argument in members:
+        if operation is code.LITERAL:
+            symbols += chr(argument)
+        elif operation is code.RANGE:
+            symbols += "".join(map(chr, range(argument[0], argument[1] + 1)))
+        else:
+            raise NotImplementedError(operation)
+    return symbols
+
+
+def pgp_block() -> str:
+    """An armoured block whose first packet is a secret key (old format, tag 5)."""
+    body = base64.encodebytes(b"\x95\x03\xc5" + RNG.randbytes(400)).decode()
+    return (
+        f"-----BEGIN PGP PRIVATE {'KEY'} BLOCK-----\n\n{body}=aBcD\n-----END PGP PRIVATE {'KEY'} BLOCK-----"
+    )
+
+
+def putty_key() -> str:
+    """A key file of PuTTY."""
+    lines = "\n".join(text(ALPHANUMERIC, 64) for _ in range(4))
+    head = f"PuTTY-User-Key-{'File'}-3: ssh-ed25519\nEncryption: none\nComment: c\nPublic-Lines: 1\nAAAA\n"
+    return f"{head}Private-Lines: 4\n{lines}\n"
+
+
+def discord_token() -> str:
+    """The number of an account in base 64, a time and a signature."""
+    number = "1" + text(string.digits, 17)
+    first = base64.b64encode(number.encode()).decode()
+    return f"{first}.{text(ALPHANUMERIC, 6)}.{text(ALPHANUMERIC, 27)}"
+
+
 POSITIVES: dict[str, Callable[[], str]] = {
+    # A rule whose expression says it all gets what its expression matches; the makers below replace some.
+    **{rule.id: lambda rule=rule: sampled(rule.pattern) for rule in TOKENS},  # type: ignore[misc]
     "github-token": lambda: with_checksum("ghp"),
     "github-fine-grained-token": lambda: f"github_pat_{text(ALPHANUMERIC, 22)}_{text(ALPHANUMERIC, 59)}",
     "npm-token": lambda: with_checksum("npm"),
@@ -113,6 +179,13 @@ POSITIVES: dict[str, Callable[[], str]] = {
     "age-secret-key": age_key,
     "private-key": lambda: pem("rsa"),
     "jwt": jwt,
+    "discord-bot-token": discord_token,
+    "pgp-private-key": pgp_block,
+    "putty-private-key": putty_key,
+    "encoded-private-key": lambda: base64.b64encode(pem("ec").encode()).decode(),
+    "jwk-private-key": lambda: f'{{"kty":"oct","k":"{text(URL_SAFE, 43)}"}}',
+    "azure-shared-access-key": lambda: "SharedAccessKey=" + base64.b64encode(RNG.randbytes(32)).decode(),
+    "azure-shared-access-signature": lambda: f"https://a.blob.net/c?sig={text(ALPHANUMERIC, 43)}%3D",
     "connection-string": lambda: f"postgresql://app:{text(ALPHANUMERIC, 16)}@db.internal.net:5432/app",
 }
 """One maker for each rule."""

@@ -10,13 +10,14 @@ import binascii
 import json
 import math
 import re
+import string
 import zlib
 from collections import Counter
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
-
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+_LOWER, _UPPER = string.ascii_lowercase.encode(), string.ascii_uppercase.encode()
+_DIGITS = string.digits.encode()
 
 _PLACEHOLDER = re.compile(
     rb"(?i)example|placeholder|changeme|change[-_]me|your[-_]|dummy|redacted|insert|xxxx|\*\*\*|<[^>]*>|\$\{|\{\{|%s|"
@@ -56,19 +57,42 @@ def has_crc32_suffix(token: bytes) -> bool:
 
 def is_aws_key_id(token: bytes) -> bool:
     """Whether the 16 characters after the prefix are base 32 and no documentation example."""
-    if token.endswith(b"EXAMPLE"):
+    if b"EXAMPLE" in token:
         return False
     try:
-        decoded = base64.b32decode(token[4:])
+        decoded = base64.b32decode(token[4:20])
     except binascii.Error:
         return False
-    return entropy(token[4:]) > 2.5 and any(decoded)
+    return entropy(token[4:20]) > 2.5 and any(decoded)
 
 
 def looks_random(token: bytes) -> bool:
     """Whether the token's body varies as generated keys do (repeated and spelled-out bodies do not)."""
     body = re.split(rb"[-_.]", token)[-1] if token.count(b"_") + token.count(b"-") else token
     return not is_placeholder(token) and entropy(body if len(body) >= 16 else token) > 3.0
+
+
+def is_dense(token: bytes) -> bool:
+    """Whether a token with little or no prefix mixes cases and digits as random base 62 does."""
+    kinds = (any(c in group for c in token) for group in (_LOWER, _UPPER, _DIGITS))
+    return all(kinds) and not is_placeholder(token) and entropy(token) > 3.8
+
+
+def is_mixed_case(token: bytes) -> bool:
+    """Whether a token of letters only has so many changes of case that no words can be in it."""
+    body = token.rpartition(b"_")[2]
+    changes = sum(a.islower() != b.islower() for a, b in zip(body.decode(), body.decode()[1:], strict=False))
+    return changes >= len(body) // 4 and not is_placeholder(token)
+
+
+def is_discord_token(token: bytes) -> bool:
+    """Whether the first of the three parts decodes to the decimal number of an account."""
+    first = token.partition(b".")[0]
+    try:
+        decoded = base64.urlsafe_b64decode(first + b"=" * (-len(first) % 4))
+    except binascii.Error:
+        return False
+    return decoded.isdigit() and looks_random(token)
 
 
 def is_hex_random(token: bytes) -> bool:
@@ -94,30 +118,6 @@ def is_signed_jwt(token: bytes) -> bool:
     return isinstance(algorithm, str) and algorithm.lower() != "none" and len(signature) >= 22
 
 
-# Indentation, and the quotes (with a comma or plus behind) of a string that source code writes line by line.
-_QUOTING = re.compile(rb"(?m)^[ \t\"']+|(?:[\"'][ \t,+;]*|[ \t\r]+)$")
-
-
-def is_private_key(pem: bytes) -> bool:
-    """Whether the block parses as a private key; an encrypted one counts: only its passphrase is missing."""
-    if len(pem) > 32_768:
-        return False
-    text = pem.replace(b"\\n", b"\n").replace(b"\\r", b"")
-    text = _QUOTING.sub(b"", text)
-    if b"ENCRYPTED" in text:
-        return True
-    load = load_ssh_private_key if b"OPENSSH PRIVATE KEY" in text else load_pem_private_key
-    try:
-        load(text + b"\n", password=None)
-    except TypeError:
-        return True
-    except UnsupportedAlgorithm:
-        return True
-    except ValueError as error:
-        return "password" in str(error).lower()
-    return True
-
-
 def is_pypi_macaroon(token: bytes) -> bool:
     """Whether the token is a version 2 macaroon of pypi.org that ends in a 32-byte signature.
 
@@ -141,7 +141,21 @@ def is_storage_key(token: bytes) -> bool:
         return False
 
 
-_URL_PASSWORD = re.compile(rb"^[a-z+]+://[^:/@\s]*:([^@/\s]+)@([^/:?\s\"'`,)]+)", re.IGNORECASE)
+def is_shared_access_key(token: bytes) -> bool:
+    """Whether the value of `SharedAccessKey=` decodes to the 32 bytes of an Azure access key."""
+    value = token.partition(b"=")[2]
+    try:
+        return len(base64.b64decode(value, validate=True)) == 32 and entropy(value) > 4.0
+    except binascii.Error:
+        return False
+
+
+def always(_: bytes) -> bool:
+    """For formats whose expression says it all."""
+    return True
+
+
+_URL_PASSWORD = re.compile(rb"^[a-z][a-z0-9+.-]*://[^:/@\s]*:([^@/\s]+)@([^/:?\s\"'`,)]+)", re.IGNORECASE)
 _EXAMPLE_HOST = re.compile(
     rb"(?i)^(?:\$|\{|<|host(?:name)?$|server$|localhost$|127\.|\[::1)|(?:^|\.)example(?:\.|$)"
 )
@@ -153,7 +167,7 @@ def has_real_password(url: bytes) -> bool:
     if match is None:
         return False
     password, host = match.groups()
-    if is_placeholder(password) or _EXAMPLE_HOST.search(host) or password[:1] in b"$%{<":
+    if b"," in password or is_placeholder(password) or _EXAMPLE_HOST.search(host) or password[:1] in b"$%{<":
         return False
     return len(password) >= 8 and entropy(password) > 2.5
 

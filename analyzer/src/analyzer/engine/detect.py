@@ -1,116 +1,185 @@
-"""Finding secrets in text, and judging one value."""
+"""The engine: finding secrets in content, and judging one value."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import replace
+from functools import cache
 
-from analyzer.engine.checks import entropy, is_placeholder
+from analyzer.engine import assignments
+from analyzer.engine.assignments import Candidate
+from analyzer.engine.checks import is_placeholder
+from analyzer.engine.classifier import Classifier, packaged_classifier
+from analyzer.engine.encodings import as_utf8
+from analyzer.engine.features import vector
+from analyzer.engine.file_types import extension_of
+from analyzer.engine.filters import is_worth_judging
+from analyzer.engine.locate import Locator, Match
+from analyzer.engine.matcher import MAX_HITS
+from analyzer.engine.names import read_name
 from analyzer.engine.privacy import Fingerprinter, redacted
-from analyzer.engine.rules import RULES, RULES_VERSION, Rule
+from analyzer.engine.reasons import reasons_for
+from analyzer.engine.rules import RULES_VERSION, TYPE_OF_KIND
+from analyzer.engine.verdict import Finding, Search, Verdict
 
-_SECRET_NAME = re.compile(
-    r"(?i)(?:^|[^a-z])(?:pass(?:word|wd|phrase)?|pwd|secret|token|(?:api|access|private)[-_ ]?key|"
-    r"credentials?|auth|bearer)(?:$|[^a-z])"
-)
-_SNAKE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+__all__ = ["Engine", "Finding", "Search", "Verdict", "default_engine", "find", "judge"]
 
-
-@dataclass(frozen=True)
-class Finding:
-    """A secret at a place. It never holds the value."""
-
-    path: str
-    line: int
-    rule: str
-    secret_type: str
-    risk_level: str
-    redacted: str
-    fingerprint: str
-    commit: str | None = None
-
-    def as_dict(self) -> dict[str, object]:
-        return asdict(self)
+CERTAIN = 0.99
+UNNAMED = 0.05
+MINIFIED = 0.95
+"""The threshold within lines so long that nobody wrote them: short names stand for anything there."""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What the engine thinks of one value."""
+class Engine:
+    """Rules and classifier, compiled once for a process; may be used by several threads."""
 
-    is_secret: bool
-    probability: float
-    secret_type: str
-    risk_level: str
-    reasons: tuple[str, ...]
-    redacted: str
-    fingerprint: str
-    model_version: str = RULES_VERSION
+    def __init__(self, classifier: Classifier, locator: Locator | None = None) -> None:
+        self.classifier = classifier
+        self.locator = locator or Locator()
 
+    @property
+    def model_version(self) -> str:
+        """Names rules and model; cached verdicts of another version are worth nothing."""
+        return f"{RULES_VERSION}+{self.classifier.version}"
 
-def matches(text: bytes) -> Iterator[tuple[Rule, int, bytes]]:
-    """Every rule's checked matches in `text`, as (rule, offset, value)."""
-    for rule in RULES:
-        if not any(literal in text for literal in rule.literals):
-            continue
-        for match in rule.pattern.finditer(text):
-            if rule.check(match.group()):
-                yield rule, match.start(), match.group()
+    def search(
+        self, content: bytes, path: str, fingerprint: Fingerprinter, commit: str | None = None,
+        limit: int = MAX_HITS,
+    ) -> Search:  # fmt: skip
+        """The secrets in one file; `path` tells the file's type, and at most `limit` hits are looked at."""
+        content = as_utf8(content)
+        located = self.locator.locate(content, path, limit)
+        found = [_matched(path, fingerprint, commit, match) for match in located.matches]
+        for candidate in located.candidates:
+            probability = self.probability(candidate, extension_of(path))
+            if probability >= (MINIFIED if candidate.is_minified else self.classifier.threshold):
+                found.append(_judged(path, fingerprint, commit, candidate, probability))
+        return Search(tuple(_with_lines(content, found)), located.complete)
 
+    def probability(self, candidate: Candidate, extension: str) -> float:
+        """The classifier's calibrated probability that a candidate is a secret."""
+        return self.classifier.probability(vector(candidate, extension, self.classifier.bigrams))
 
-def find(text: bytes, path: str, fingerprint: Fingerprinter, commit: str | None = None) -> list[Finding]:
-    """The secrets in one file, in the order of their lines."""
-    text = _as_utf8(text)
-    found = [
-        Finding(
-            path, text.count(b"\n", 0, offset) + 1, rule.id, rule.secret_type, rule.risk,
-            redacted(value, rule.literals), fingerprint(value), commit,
+    def judge(self, value: str, context: str, variable_name: str, fingerprint: Fingerprinter) -> Verdict:
+        """Whether `value`, assigned to `variable_name` in `context`, is a secret."""
+        # JSON can carry half of a surrogate pair, which UTF-8 proper cannot.
+        raw = value.encode(errors="surrogatepass")
+        for rule, _, _ in self.locator.matches(raw):
+            reasons = (f"it has the format of a {rule.secret_type}", rule.reason)
+            return self._verdict(
+                True,
+                CERTAIN,
+                rule.secret_type,
+                rule.risk,
+                reasons,
+                redacted(raw, rule.prefixes),
+                fingerprint(raw),
+            )
+        preview, print_ = redacted(raw), fingerprint(raw)
+        if len(raw) < 3 or is_placeholder(raw):
+            reason = "people write this where a secret will stand"
+            return self._verdict(False, 0.02, "None", "low", (reason,), preview, print_)
+        candidate = _given(raw, context.encode(errors="surrogatepass"), variable_name)
+        # Of a value whose name says nothing, or that names something else, the classifier has learnt nothing.
+        is_known = is_worth_judging(candidate, "")
+        probability = self.probability(candidate, "") if is_known else UNNAMED
+        is_secret = probability >= self.classifier.threshold
+        secret_type = TYPE_OF_KIND[candidate.name.kind] if is_secret and candidate.name.kind else "None"
+        risk = _risk(probability) if is_secret else "low"
+        return self._verdict(
+            is_secret,
+            round(probability, 4),
+            secret_type,
+            risk,
+            reasons_for(candidate, is_secret),
+            preview,
+            print_,
         )
-        for rule, offset, value in matches(text)
-    ]  # fmt: skip
-    return sorted(found, key=lambda finding: (finding.line, finding.rule))
+
+    def _verdict(
+        self,
+        is_secret: bool,
+        probability: float,
+        secret_type: str,
+        risk: str,
+        reasons: tuple[str, ...],
+        preview: str,
+        print_: str,
+    ) -> Verdict:
+        return Verdict(
+            is_secret, probability, secret_type, risk, reasons, preview, print_, self.model_version
+        )
 
 
-def _as_utf8(text: bytes) -> bytes:
-    """Files with a UTF-16 byte order mark hide every ASCII literal; the rest is searched as it is."""
-    if text.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return text.decode("utf-16", errors="replace").encode()
-    return text
+def _matched(path: str, fingerprint: Fingerprinter, commit: str | None, match: Match) -> tuple[int, Finding]:
+    rule, offset, value = match
+    return offset, Finding(
+        path, 0, rule.id, rule.secret_type, rule.risk, redacted(value, rule.prefixes), fingerprint(value),
+        commit, CERTAIN, (f"it has the format of a {rule.secret_type}", rule.reason),
+    )  # fmt: skip
+
+
+def _judged(
+    path: str, fingerprint: Fingerprinter, commit: str | None, candidate: Candidate, probability: float
+) -> tuple[int, Finding]:
+    kind = candidate.name.kind
+    assert kind is not None
+    return candidate.start, Finding(
+        path, 0, f"generic-{kind}", TYPE_OF_KIND[kind], _risk(probability), redacted(candidate.value),
+        fingerprint(candidate.value), commit, round(probability, 4), reasons_for(candidate, True),
+    )  # fmt: skip
+
+
+def _risk(probability: float) -> str:
+    return "high" if probability >= 0.9 else "medium"
+
+
+def _with_lines(content: bytes, found: list[tuple[int, Finding]]) -> Iterator[Finding]:
+    """The findings with their line numbers, counted once through the content."""
+    line, position = 1, 0
+    for offset, finding in sorted(found, key=lambda entry: (entry[0], entry[1].rule)):
+        line += content.count(b"\n", position, offset)
+        position = max(position, offset)
+        yield replace(finding, line=line)
+
+
+def _given(value: bytes, context: bytes, name: str) -> Candidate:
+    """The candidate for a value that came with its line, or with words about it, or with nothing."""
+    position = context.find(value)
+    known = (
+        read_name(name)
+        if read_name(name).kind or not context
+        else read_name(name + " " + context.decode(errors="replace")[:100])
+    )
+    if position < 0:
+        before, after, quoted = name.encode(errors="replace")[-100:] + b' = "', b'"', True
+    else:
+        before, after = context[:position][-assignments.LOOK_BACK :], context[position + len(value) :]
+        quoted = before[-1:] in (b'"', b"'", b"`") and bool(before)
+    return Candidate(
+        value,
+        0,
+        len(value),
+        known,
+        "=",
+        quoted,
+        before + value + after,
+        before,
+        after[: assignments.LOOK_AHEAD],
+    )
+
+
+@cache
+def default_engine() -> Engine:
+    """The engine of this process, with the packaged model."""
+    return Engine(packaged_classifier())
+
+
+def find(content: bytes, path: str, fingerprint: Fingerprinter, commit: str | None = None) -> list[Finding]:
+    """The secrets in one file, in the order of their lines."""
+    return list(default_engine().search(content, path, fingerprint, commit).findings)
 
 
 def judge(value: str, context: str, variable_name: str, fingerprint: Fingerprinter) -> Verdict:
     """Whether `value`, assigned to `variable_name` in `context`, is a secret."""
-    # JSON can carry half of a surrogate pair, which UTF-8 proper cannot.
-    raw = value.encode(errors="surrogatepass")
-    preview, print_ = redacted(raw), fingerprint(raw)
-    for rule, _, _ in matches(raw):
-        reasons = (f"it has the format of a {rule.secret_type}", rule.reason)
-        return Verdict(True, 0.99, rule.secret_type, rule.risk, reasons, redacted(raw, rule.literals), print_)
-    if not raw or is_placeholder(raw):
-        return Verdict(
-            False, 0.02, "None", "low", ("people write this where a secret will stand",), preview, print_
-        )
-    return _by_name(raw, _SNAKE.sub("_", variable_name), context, preview, print_)
-
-
-def _by_name(raw: bytes, name: str, context: str, preview: str, print_: str) -> Verdict:
-    named = bool(_SECRET_NAME.search(name) or _SECRET_NAME.search(context))
-    random = len(raw) >= 12 and entropy(raw) >= 3.0 and b" " not in raw
-    if named and random:
-        reasons = (
-            "its name says that it is a secret",
-            f"{entropy(raw):.1f} bits of entropy for each character",
-        )
-        return Verdict(True, 0.75, "Named Secret", "medium", reasons, preview, print_)
-    if named:
-        reason = "its name says secret, but it is too short or too regular to be one"
-        return Verdict(False, 0.3, "None", "low", (reason,), preview, print_)
-    return Verdict(
-        False,
-        0.05,
-        "None",
-        "low",
-        ("no known format, and its name says nothing of a secret",),
-        preview,
-        print_,
-    )
+    return default_engine().judge(value, context, variable_name, fingerprint)

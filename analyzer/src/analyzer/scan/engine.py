@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
-from analyzer.engine.detect import Finding, find
+from analyzer.engine.detect import Finding, default_engine
 from analyzer.engine.privacy import Fingerprinter
-from analyzer.engine.rules import RULES_VERSION
 
 __all__ = ["Engine", "Finding", "Fingerprinter", "Search", "load"]
 
@@ -40,19 +38,6 @@ class Engine(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class _Found:
-    findings: Sequence[Finding]
-    complete: bool = True
-
-
-class _Rules:
-    model_version = RULES_VERSION
-
-    def search(self, content: bytes, path: str, fingerprint: Fingerprinter) -> _Found:
-        return _Found(find(content, path, fingerprint))
-
-
 def load() -> Engine:
     """The engine of this build, ready to be inherited by worker processes."""
-    return _Rules()
+    return default_engine()

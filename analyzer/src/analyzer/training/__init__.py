@@ -1,0 +1,1 @@
+"""How the classifier is trained: labelled lines, generated positives, cross-validation, the model's card."""
