@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,37 +10,14 @@ from threading import Thread
 
 import analyzer_shapes as shapes
 import pytest
+from analyzer_scanning import commit, git, new_repository, scan
 
 from analyzer.cli import main
 
 
-def git(repository: Path, *arguments: str) -> str:
-    identity = ("-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false")
-    done = subprocess.run(
-        ["git", "-C", str(repository), *identity, *arguments], check=True, capture_output=True, text=True
-    )
-    return done.stdout.strip()
-
-
-def commit(repository: Path, message: str = "change") -> str:
-    git(repository, "add", "--all")
-    git(repository, "commit", "-q", "--allow-empty", "-m", message)
-    return git(repository, "rev-parse", "HEAD")
-
-
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    path = tmp_path / "repository"
-    path.mkdir()
-    git(path, "init", "-q", "-b", "main")
-    (path / "readme").write_text("nothing\n")
-    commit(path)
-    return path
-
-
-def scan(*arguments: object, output: Path) -> tuple[int, dict[str, object]]:
-    code = main(["scan", *map(str, arguments), "--output", str(output)])
-    return code, json.loads(output.read_text())
+    return new_repository(tmp_path / "repository")
 
 
 @pytest.fixture
@@ -226,14 +201,11 @@ class TestHostileTree:
         os.mkfifo(repository / "fifo")
         code, result = scan(repository, output=report)
         assert code == 0
-        assert result["counts"]["skipped"] == {"special file": 1, "symbolic link": 3}
+        assert result["counts"]["skipped"] == {".git folder": 1, "special file": 1, "symbolic link": 3}
 
-    def test_a_file_that_is_too_large_makes_the_scan_incomplete(
-        self, repository: Path, report: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("analyzer.scan.tree.MAX_FILE", 100)
+    def test_a_file_that_is_too_large_makes_the_scan_incomplete(self, repository: Path, report: Path) -> None:
         (repository / "large").write_text("x" * 101)
-        code, result = scan(repository, output=report)
+        code, result = scan(repository, "--max-file-bytes", 100, output=report)
         assert code == 2
         assert result["not_scanned"] == ["large: larger than 100 bytes"]
 
@@ -241,21 +213,26 @@ class TestHostileTree:
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        pytest.param([], "either a path or --bundle", id="nothing"),
-        pytest.param(["."], "", id="a-path-alone-is-enough"),
+        pytest.param([], "say what to scan", id="nothing"),
         pytest.param(["/no/such/path"], "there is no", id="missing-path"),
-        pytest.param(["--bundle", "x"], "need --commit", id="bundle-without-commit"),
-        pytest.param([".", "--since", "main"], "need --commit", id="since-without-commit"),
+        pytest.param(["--bundle", "x"], "needs --commit", id="bundle-without-commit"),
+        pytest.param([".", "--bundle", "x", "--commit", "y"], "either", id="path-and-bundle"),
+        pytest.param(["-", "--history"], "no commits", id="history-of-standard-input"),
+        pytest.param(["--staged", "--history"], "stands alone", id="staged-and-history"),
+        pytest.param(["--since", "x", "--history"], "either --since", id="since-and-history"),
+        pytest.param([".", "--baseline", "x"], "ANALYZER_FINGERPRINT_KEY", id="baseline-without-key"),
+        pytest.param([".", "--suppressions", "/none"], "cannot be read", id="no-suppressions"),
     ],
 )
 def test_usage_is_explained_in_one_sentence(
-    arguments: list[str],
-    word: str,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str], word: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ANALYZER_FINGERPRINT_KEY", raising=False)
     assert main(["scan", *arguments]) == 2
-    if word:
-        assert word in capsys.readouterr().err
+    assert word in capsys.readouterr().err
+
+
+def test_a_git_question_outside_a_repository_is_incomplete(tmp_path: Path, report: Path) -> None:
+    code, result = scan(tmp_path, "--since", "main", output=report)
+    assert (code, result["outcome"]) == (2, "incomplete")
+    assert "not a git repository" in result["not_scanned"][0]

@@ -165,6 +165,17 @@ async def _finish_foreground_deletion(admin: KubeApi, target: Target) -> None:
         await admin.patch(target.context, path, {"metadata": {"finalizers": None}})
 
 
+async def test_a_colour_that_is_removed_loses_its_autoscaler(
+    workloads: KubernetesWorkloads, target: Target, kube: KubeApi
+) -> None:
+    path = object_path("autoscaling/v2", "HorizontalPodAutoscaler", target.namespace, target.deployment(BLUE))
+    await deploy(workloads, target)
+    assert (await kube.get(target.context, path))["spec"]["minReplicas"] == 3
+    with pytest.raises(Unavailable):  # nobody collects the Deployment here
+        await workloads.remove(target, BLUE)
+    assert await kube.find(target.context, path) is None
+
+
 async def test_removing_what_is_not_there_is_fine(workloads: KubernetesWorkloads, target: Target) -> None:
     await workloads.remove(target, GREEN)
 

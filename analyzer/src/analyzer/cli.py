@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,26 +23,92 @@ def parser() -> argparse.ArgumentParser:
 
     scan = commands.add_parser(
         "scan",
-        help="scan a tree, a file or a commit",
-        description="Scan a tree, a file or a commit. Exit code: 0 clean, 1 findings, 2 not all was scanned.",
+        help="scan a tree, a file, standard input, or what git holds",
+        description="Scan a tree, a file, standard input, or what git holds. "
+        "Exit code: 0 clean, 1 findings, 2 not all was scanned.",
     )
-    scan.add_argument(
-        "path", nargs="?", type=Path, help="a folder, a file, or with --commit a git repository"
-    )
-    scan.add_argument(
+    _what(scan)
+    _known(scan)
+    _how(scan)
+    return root
+
+
+def _what(scan: argparse.ArgumentParser) -> None:
+    group = scan.add_argument_group("what to scan")
+    group.add_argument("path", nargs="?", help="a folder, a file, - for standard input, or a git repository")
+    group.add_argument(
         "--bundle", metavar="URL_OR_FILE", help="a git bundle instead of a path; needs --commit"
     )
-    scan.add_argument("--commit", metavar="SHA", help="scan the tree of this commit instead of files on disk")
-    scan.add_argument(
-        "--since", metavar="REF", help="and every commit reachable from --commit but not from REF"
+    group.add_argument("--commit", metavar="REF", help="the tree of this commit instead of files on disk")
+    group.add_argument(
+        "--since",
+        metavar="REF",
+        help="what commits brought that are reachable from --commit (or HEAD), not from REF",
     )
-    scan.add_argument("--history", action="store_true", help="and every commit reachable from --commit")
-    scan.add_argument("--format", choices=("table", "json"), default="table", help="default %(default)s")
-    scan.add_argument(
-        "--output", type=Path, metavar="FILE", help="write JSON here too (an XCom result, a report)"
+    group.add_argument(
+        "--history", action="store_true", help="what all commits brought, from --commit or from every ref"
     )
-    scan.add_argument("--exit-zero", action="store_true", help="exit 0 whatever was found: the output tells")
-    return root
+    group.add_argument("--staged", action="store_true", help="what the next commit would bring")
+    group.add_argument("--allow-shallow", action="store_true", help="scan the history of a shallow clone")
+    group.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="leave out paths like this one (counted)",
+    )
+    group.add_argument(
+        "--max-file-bytes",
+        type=_positive,
+        default=256 * 2**20,
+        metavar="N",
+        help="larger files are reported as not scanned (default %(default)s)",
+    )
+
+
+def _known(scan: argparse.ArgumentParser) -> None:
+    group = scan.add_argument_group("what is known (nothing of the scanned tree counts unless told here)")
+    group.add_argument("--baseline", type=Path, metavar="FILE", help="fingerprints that are no findings")
+    group.add_argument("--write-baseline", type=Path, metavar="FILE", help="write the findings as a baseline")
+    group.add_argument(
+        "--suppressions", type=Path, metavar="FILE", help="YAML or JSON; each with a reason and an expiry"
+    )
+    group.add_argument(
+        "--honour-inline", action="store_true", help="let `analyzer: allow REASON until=YYYY-MM-DD` count"
+    )
+
+
+def _how(scan: argparse.ArgumentParser) -> None:
+    group = scan.add_argument_group("how")
+    group.add_argument(
+        "--format", choices=("table", "json", "sarif", "summary"), default="table", help="default %(default)s"
+    )
+    group.add_argument(
+        "--output", type=Path, metavar="FILE", help="write JSON here too, or SARIF where FILE ends in .sarif"
+    )
+    group.add_argument(
+        "--list",
+        type=_count,
+        default=100,
+        metavar="N",
+        help="entries that JSON lists (default %(default)s; 0: all)",
+    )
+    group.add_argument(
+        "--jobs", type=_positive, metavar="N", help="processes (default: processors, at most 4)"
+    )
+    group.add_argument("--exit-zero", action="store_true", help="exit 0 whatever was found: the output tells")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError("a whole number is needed")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not _count(text):
+        raise argparse.ArgumentTypeError("at least 1 is needed")
+    return int(text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,8 +133,10 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _scan(options: argparse.Namespace) -> int:
-    from analyzer.scan.command import ScanRequest, UsageError, run
+    from analyzer.scan.command import Options, ScanRequest, UsageError, run
 
+    # So that temporary clones are removed when a pod is stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         request = ScanRequest(
             path=options.path,
@@ -75,8 +144,22 @@ def _scan(options: argparse.Namespace) -> int:
             commit=options.commit,
             since=options.since,
             history=options.history,
+            staged=options.staged,
+            allow_shallow=options.allow_shallow,
+            excluded=tuple(options.exclude),
+            largest=options.max_file_bytes,
         )
-        code = run(request, as_json=options.format == "json", output=options.output)
+        how = Options(
+            form=options.format,
+            output=options.output,
+            baseline=options.baseline,
+            write_baseline=options.write_baseline,
+            suppressions=options.suppressions,
+            honour_inline=options.honour_inline,
+            jobs=options.jobs,
+            listed=options.list,
+        )
+        code = run(request, how)
     except UsageError as error:
         print(f"analyzer scan: {error}", file=sys.stderr)
         return 2

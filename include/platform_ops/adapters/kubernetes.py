@@ -95,6 +95,11 @@ class KubernetesWorkloads:
         if await self._api.find(target.context, path) is not None:
             with contextlib.suppress(NotFound):  # somebody else was faster
                 await self._api.request(target.context, "DELETE", path, body=options)
+        autoscaler = object_path(
+            "autoscaling/v2", "HorizontalPodAutoscaler", target.namespace, target.deployment(colour)
+        )
+        with contextlib.suppress(NotFound):  # not every service has one
+            await self._api.request(target.context, "DELETE", autoscaler)
         try:
             async with asyncio.timeout(self._removal_limit.total_seconds()):
                 while left := await self._left(target, colour):

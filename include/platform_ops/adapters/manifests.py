@@ -25,7 +25,10 @@ _ALONE = re.compile(r"^\$\{(\w+)\}$")
 
 
 class Manifests:
-    """The templates of a folder (`colour.yaml`, `route.yaml`, `service.yaml`), filled in from the catalog."""
+    """Templates (`colour*.yaml`, `route.yaml`, `service.yaml`), filled in from the catalog.
+
+    They are those of `folder`, or of the folder that the service's entry names, relative to `folder`.
+    """
 
     def __init__(self, folder: Path, catalog: Catalog) -> None:
         self._folder = folder
@@ -44,7 +47,11 @@ class Manifests:
             "memory_request": requests.memory,
             "memory_limit": limits.memory,
         }
-        return tuple(render(self._folder / "colour.yaml", {**_of(target), **values}))
+        templates = sorted(self._templates(target).glob("colour*.yaml"))
+        if not templates:
+            raise PermanentError(f"manifest templates {self._templates(target)}: there is no colour.yaml")
+        filled = {**_of(target), **values}
+        return tuple(manifest for template in templates for manifest in render(template, filled))
 
     def route(self, target: Target, weights: Weights) -> Manifest:
         """The HTTPRoute as it is created; later only its weights move."""
@@ -56,11 +63,15 @@ class Manifests:
             "blue_weight": weights.blue,
             "green_weight": weights.green,
         }
-        return next(render(self._folder / "route.yaml", {**_of(target), **values}))
+        return next(render(self._templates(target) / "route.yaml", {**_of(target), **values}))
 
     def service(self, target: Target, colour: Colour) -> Manifest:
         """The Service that people patch in an emergency."""
-        return next(render(self._folder / "service.yaml", {**_of(target), "colour": colour.value}))
+        values = {**_of(target), "colour": colour.value}
+        return next(render(self._templates(target) / "service.yaml", values))
+
+    def _templates(self, target: Target) -> Path:
+        return self._folder / self._catalog.service(target.service).manifests
 
 
 def _of(target: Target) -> dict[str, str | int]:

@@ -216,6 +216,8 @@ class Service(Model):
     """Image name without tag: `registry/name`."""
     router: Literal["httproute"] = "httproute"
     """What moves traffic: weights of a Gateway API HTTPRoute."""
+    manifests: str = ""
+    """Folder of the service's own manifest templates, relative to the common ones; empty: the common ones."""
     pages: Pages
     """Who is paged."""
     environments: Environments

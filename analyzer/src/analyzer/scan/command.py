@@ -2,107 +2,159 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import chain
-from os import environ
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from analyzer.engine.detect import Finding, default_engine
-from analyzer.engine.privacy import Fingerprinter
-from analyzer.scan.coverage import Coverage, Sources
-from analyzer.scan.git import GitError, Repository, cloned_bundle, read_commit, read_history
-from analyzer.scan.report import Result, write
-from analyzer.scan.tree import read_tree
+from analyzer.scan import baseline, engine, suppressions
+from analyzer.scan.commits import History
+from analyzer.scan.coverage import Coverage
+from analyzer.scan.engine import Fingerprinter
+from analyzer.scan.git import GitError
+from analyzer.scan.pool import PATIENCE, Pool, usable_processors
+from analyzer.scan.progress import Progress
+from analyzer.scan.report import LISTED, Result, write
+from analyzer.scan.request import ScanRequest, UsageError, fingerprint_key, planned
+from analyzer.scan.sarif import as_sarif
+from analyzer.scan.source import Item, Source
+from analyzer.scan.triage import Triage
+from analyzer.scan.worker import Hit, Worker
 
+__all__ = ["Options", "ScanRequest", "UsageError", "run", "scan"]
 
-class UsageError(Exception):
-    """The command cannot do what it was asked; the message says what to give instead."""
+MOST_JOBS = 4
 
 
 @dataclass(frozen=True)
-class ScanRequest:
-    """What to scan."""
+class Options:
+    """How to scan and what to do with the result."""
 
-    path: Path | None = None
-    bundle: str | None = None
-    commit: str | None = None
-    since: str | None = None
-    history: bool = False
-
-    def __post_init__(self) -> None:
-        if (self.path is None) == (self.bundle is None):
-            raise UsageError("give either a path or --bundle")
-        if self.commit is None and (self.bundle or self.since or self.history):
-            raise UsageError("--bundle, --since and --history need --commit")
-        if self.path is not None and not self.path.exists():
-            raise UsageError(f"there is no {str(self.path)!r}")
-
-    @property
-    def target(self) -> str:
-        """Names the source in a report; an address without its query, which may sign it."""
-        return urlsplit(self.bundle)._replace(query="").geturl() if self.bundle else str(self.path)
+    form: str = "table"
+    """`table`, `json`, `sarif` or `summary`."""
+    output: Path | None = None
+    baseline: Path | None = None
+    write_baseline: Path | None = None
+    suppressions: Path | None = None
+    honour_inline: bool = False
+    jobs: int = 0
+    """Worker processes; 0: as many as there are processors, at most `MOST_JOBS`."""
+    listed: int = LISTED
+    patience: float = PATIENCE
+    today: date = field(default_factory=lambda: datetime.now(UTC).date())
 
 
-def run(request: ScanRequest, *, as_json: bool, output: Path | None) -> int:
-    """Scans, prints, writes `output`, and returns the exit code."""
-    result = scan(request, fingerprinter())
-    if output is not None:
-        write(result, output)
-    print(json.dumps(result.as_dict(), indent=1) if as_json else result.as_table(), flush=True)
+def run(request: ScanRequest, options: Options) -> int:
+    """Scans, prints, writes what was asked for, and returns the exit code."""
+    key = fingerprint_key()
+    if not key and (options.baseline or options.write_baseline):
+        raise UsageError("a baseline needs a key that stays the same: set ANALYZER_FINGERPRINT_KEY")
+    fingerprint = Fingerprinter(key) if key else Fingerprinter.ephemeral()
+    triage = _triage(options, fingerprint)
+    result = scan(request, options, fingerprint, triage)
+    if options.write_baseline is not None:
+        count = baseline.write(
+            options.write_baseline, fingerprint.key_id, result.model_version, result.findings
+        )
+        print(f"{options.write_baseline}: {count} fingerprints", file=sys.stderr)
+    if options.output is not None:
+        as_file = "sarif" if options.output.suffix == ".sarif" else "json"
+        write(_text(result, as_file, options), options.output)
+    print(_text(result, options.form, options), flush=True)
     return result.exit_code
 
 
-def fingerprinter() -> Fingerprinter:
-    """By ANALYZER_FINGERPRINT_KEY, or one whose fingerprints are comparable within this scan only."""
-    key = environ.get("ANALYZER_FINGERPRINT_KEY", "")
-    return Fingerprinter(key.encode()) if key else Fingerprinter.ephemeral()
-
-
-def scan(request: ScanRequest, fingerprint: Fingerprinter) -> Result:
+def scan(request: ScanRequest, options: Options, fingerprint: Fingerprinter, triage: Triage) -> Result:
     """What the engine finds in a request's sources. git's failures make the scan incomplete, never clean."""
-    coverage = Coverage()
-    found: dict[tuple[str, int, str, str], Finding] = {}
-    commit = None
+    coverage, hits, commit = Coverage(), list[Hit](), request.commit
+    loaded, jobs = engine.load(), options.jobs or min(MOST_JOBS, usable_processors())
+    worker = Worker(loaded, fingerprint, options.honour_inline)
     try:
-        with _sources(request, coverage) as (commit, sources):
-            for source in sources:
-                search = default_engine().search(source.content, source.path, fingerprint, source.commit)
-                if not search.complete:
-                    coverage.not_scanned.append(f"{source.path}: too many candidates; searched in part only")
-                for finding in search.findings:
-                    key = (finding.path, finding.line, finding.rule, finding.fingerprint)
-                    found.setdefault(key, finding)
+        with planned(request, coverage) as plan:
+            commit = plan.commit or commit
+            for source in plan.sources:
+                pool = Pool(worker, source, jobs, options.patience)
+                hits += _scanned(pool, source, coverage, request.target)
+            if plan.history is not None:
+                hits = _with_commits(hits, plan.history)
     except GitError as error:
         coverage.not_scanned.append(f"{request.target}: {error}")
-    if not coverage.files and not coverage.not_scanned:
+    nothing = not coverage.files and not coverage.not_scanned
+    if nothing and not request.staged and not request.since:
         coverage.not_scanned.append(f"{request.target}: there is no file to scan")
-    return Result(request.target, commit or request.commit, tuple(found.values()), coverage)
+    reported, suppressed = triage.sorted(_distinct(hits))
+    unused = tuple(entry.what for entry in triage.unused())
+    return Result(request.target, commit, loaded.model_version, reported, suppressed, coverage, unused)
 
 
-@contextmanager
-def _sources(request: ScanRequest, coverage: Coverage) -> Iterator[tuple[str | None, Sources]]:
-    if request.commit is None:
-        assert request.path is not None
-        yield None, read_tree(request.path, coverage)
-        return
-    with _repository(request) as repository:
-        commit = repository.commit_id(request.commit)
-        sources = read_commit(repository, commit, coverage)
-        if request.since or request.history:
-            since = repository.commit_id(request.since) if request.since else None
-            sources = chain(sources, read_history(repository, commit, since, coverage))
-        yield commit, sources
+def _triage(options: Options, fingerprint: Fingerprinter) -> Triage:
+    try:
+        known = baseline.read(options.baseline, fingerprint.key_id) if options.baseline else None
+        entries = suppressions.read(options.suppressions) if options.suppressions else ()
+    except (baseline.BaselineError, suppressions.SuppressionsError) as error:
+        raise UsageError(str(error)) from None
+    return Triage(options.today, known, entries)
 
 
-@contextmanager
-def _repository(request: ScanRequest) -> Iterator[Repository]:
-    if request.bundle is not None:
-        with cloned_bundle(request.bundle) as repository:
-            yield repository
-        return
-    assert request.path is not None
-    yield Repository(request.path)
+def _scanned(pool: Pool, source: Source, coverage: Coverage, target: str) -> list[Hit]:
+    """The hits of one source; `coverage` grows meanwhile."""
+    hits: list[Hit] = []
+    progress = Progress()
+    if progress.is_visible():
+        before = coverage.files + len(coverage.not_scanned)
+        progress.total = before + (source.how_many() or 0)
+    for part in pool.scan(_listed(source, coverage, target)):
+        coverage.add(part.coverage)
+        hits += part.hits
+        progress.show(coverage, len(hits))
+    progress.clear()
+    return hits
+
+
+def _listed(source: Source, coverage: Coverage, target: str) -> Iterator[Item]:
+    """The items that could be listed. Where git fails on the way, what it had listed is scanned."""
+    try:
+        yield from source.items()
+    except GitError as error:
+        coverage.not_scanned.append(f"{target}: {error}")
+
+
+def _with_commits(hits: list[Hit], history: History) -> list[Hit]:
+    """Hits with the oldest commit that brought their blob; it is searched for those of the history only."""
+    blobs = {hit.item.place for hit in hits if hit.item.of_history}
+    origin = history.origins(blobs) if blobs else {}
+    age = {blob: number for number, blob in enumerate(origin)}
+    placed = [
+        replace(hit, finding=replace(hit.finding, commit=origin.get(hit.item.place)))
+        if hit.item.of_history
+        else hit
+        for hit in hits
+    ]
+    # The files of a tree come first, then blobs from the oldest on, so that the first hit of a value stays.
+    placed.sort(key=lambda hit: age.get(hit.item.place, len(age)) if hit.item.of_history else -1)
+    return placed
+
+
+def _distinct(hits: list[Hit]) -> Iterator[Hit]:
+    """In a history the same value in the same path is one finding, on whichever lines it stood meanwhile."""
+    seen = set[tuple[object, ...]]()
+    for hit in hits:
+        finding = hit.finding
+        value = (finding.path, finding.rule, finding.fingerprint)
+        known = value in seen if hit.item.of_history else (*value, finding.line) in seen
+        seen |= {value, (*value, finding.line)}
+        if not known:
+            yield hit
+
+
+def _text(result: Result, form: str, options: Options) -> str:
+    match form:
+        case "json":
+            return result.as_json(options.listed)
+        case "sarif":
+            return as_sarif(result)
+        case "summary":
+            return result.summary()
+        case _:
+            return result.as_table()
