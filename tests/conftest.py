@@ -101,8 +101,8 @@ def platform(platform_state: OwnPlatform) -> OwnPlatform:
     return platform_state
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def airflow_platform(platform_state: OwnPlatform) -> OwnPlatform:
-    """The whole platform, as `make up` starts it."""
+    """The whole platform, as `make up` starts it; for each test anew, since some leave a part of it dead."""
     platform_state.up()
     return platform_state
