@@ -161,6 +161,10 @@ class TestAnalyzerImage:
         (root / "dev/null").touch()
         python = "import analyzer.settings as s; print(s.Settings.from_environment().revision)"
         assert _run(root, "/usr/bin/python3", "-c", python).strip() == "0" * 40
+        libraries = (
+            "import hyperscan, limits, redis, analyzer.service.app, psycopg as p; print(p.pq.__impl__)"
+        )
+        assert _run(root, "/usr/bin/python3", "-c", libraries).strip() == "binary"
         # The side-car of KubernetesPodOperator needs these four.
         for program in ("sh", "cat", "kill", "pgrep"):
             assert _run(root, "/bin/sh", "-c", f"command -v {program}").strip()

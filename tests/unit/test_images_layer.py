@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from local_platform.images.elf import segments_only
 from local_platform.images.errors import BuildError
 from local_platform.images.layer import Layer, Node, Tree, cached
 from local_platform.images.python_files import with_byte_code
@@ -146,6 +149,17 @@ class TestRootFilesystem:
         assert b"Version: 1.0" in tree["var/lib/dpkg/status.d/tool"].content
         assert tree["tmp"].mode == 0o1777
 
+    def test_stores_a_large_file_that_is_there_twice_once(self, package: Path, tmp_path: Path) -> None:
+        root = tmp_path / "package"
+        for name in ("usr/bin/large", "usr/lib/large"):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(b"x" * 100_000)
+        build = ["dpkg-deb", "--build", "--root-owner-group", str(root), str(package)]
+        subprocess.run(build, check=True, capture_output=True)
+        tree = root_filesystem([package], drop=(), user="app", uid=10001)
+        assert tree["usr/bin/large"].content == b"x" * 100_000
+        assert tree["usr/lib/large"] == Node(tarfile.LNKTYPE, 0o644, target="usr/bin/large")
+
     def test_a_broken_package_is_named(self, tmp_path: Path) -> None:
         broken = tmp_path / "broken.deb"
         broken.write_bytes(b"no archive")
@@ -163,3 +177,53 @@ def test_byte_code_is_the_same_twice_and_never_checked_against_its_source() -> N
     assert compiled == ["app/lib/__pycache__/one.cpython-311.pyc"]
     # Bit field of PEP 552: 1 is hash-based, 3 would be checked.
     assert first[compiled[0]].content[4:8] == b"\x01\x00\x00\x00"
+
+
+def test_byte_code_instead_of_sources_is_imported_and_what_is_no_python_stays(tmp_path: Path) -> None:
+    tree = Tree()
+    tree.file("app/lib/package/__init__.py", b"from package.one import NAME\n")
+    tree.file("app/lib/package/one.py", b"NAME = 'one'\n")
+    tree.file("app/lib/package/template.py", b"def {{ name }}:\n")
+    compiled = with_byte_code(tree, "app/lib", keep_sources=False)
+    assert sorted(compiled) == [
+        f"app/lib/package/{name}" for name in ("__init__.pyc", "one.pyc", "template.py")
+    ]
+    compiled.write(tmp_path)
+    ask = (
+        f"import sys; sys.path.insert(0, {str(tmp_path / 'app/lib')!r}); import package; print(package.NAME)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", ask], text=True) == "one\n"
+
+
+class TestSegmentsOnly:
+    def test_a_library_without_its_sections_still_works(self, tmp_path: Path) -> None:
+        found = importlib.util.find_spec("yaml._yaml")
+        assert found is not None
+        assert found.origin is not None
+        whole = Path(found.origin).read_bytes()
+        cut = segments_only(whole)
+        assert len(cut) < len(whole) / 2
+        assert segments_only(cut) == cut
+        library = tmp_path / Path(found.origin).name
+        library.write_bytes(cut)
+        ask = (
+            "import importlib.util as u, yaml\n"
+            f"spec = u.spec_from_file_location('yaml._yaml', {str(library)!r})\n"
+            "module = u.module_from_spec(spec)\nspec.loader.exec_module(module)\n"
+            "print(module.__file__, module.get_version_string())\n"
+        )
+        said = subprocess.check_output([sys.executable, "-c", ask], text=True)
+        assert said.startswith(str(library))
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            pytest.param(b"", id="empty"),
+            pytest.param(b"#!/bin/sh\n", id="script"),
+            pytest.param(b"\x7fELF\x02\x01", id="cut-off"),
+            pytest.param(b"\x7fELF\x01\x01" + bytes(100), id="32-bit"),
+            pytest.param(b"\x7fELF\x02\x01" + b"\xff" * 100, id="table-outside"),
+        ],
+    )
+    def test_what_is_no_program_stays_as_it_is(self, content: bytes) -> None:
+        assert segments_only(content) == content

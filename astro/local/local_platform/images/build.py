@@ -17,7 +17,7 @@ from local_platform.images.python_files import IMAGE_PYTHON, PLATFORM, find_uv, 
 from local_platform.images.recipe import Recipe
 from local_platform.images.rootfs import root_filesystem
 
-_FORMAT = 1
+_FORMAT = 2
 """Part of every cache key: raised when a layer's contents change for the same inputs."""
 
 
@@ -60,7 +60,8 @@ class Builder:
 
         def make() -> Tree:
             self.progress(f"dependency layer: {name}")
-            return with_byte_code(installed(requirements, find_uv(), self.cache), "app/lib")
+            tree = installed(requirements, find_uv(), self.cache)
+            return with_byte_code(tree, "app/lib", keep_sources=False)
 
         return cached(self.cache, _key("python", PLATFORM, requirements.read_text()), make)
 

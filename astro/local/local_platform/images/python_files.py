@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
+from local_platform.images.elf import segments_only
 from local_platform.images.errors import BuildError
 from local_platform.images.layer import Tree
 
 IMAGE_PYTHON = (3, 11)
 PLATFORM = "x86_64-manylinux_2_36"
 """Debian 12's C library; with an older tag the resolver may choose wheels that lack their binary."""
+_NEVER_RUN = re.compile(r"\.(?:pyi|pyx|pxd|c|h)$|/tests?/")
+"""Type stubs, sources of what is compiled, and the tests that packages ship."""
 
 
 def installed(requirements: Path, uv: str, cache: Path) -> Tree:
-    """The files that the requirements install, under `app/lib`. Only wheels, by hash."""
+    """What the requirements install and a service runs, under `app/lib`. Only wheels, by hash."""
     with tempfile.TemporaryDirectory(prefix="image-dependencies-") as folder:
         target = Path(folder) / "lib"
         command = (
@@ -36,7 +41,13 @@ def installed(requirements: Path, uv: str, cache: Path) -> Tree:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         tree = Tree()
         tree.add(target, "app/lib")
-    return tree
+    return Tree(
+        {
+            path: replace(node, content=segments_only(node.content))
+            for path, node in tree.items()
+            if not _NEVER_RUN.search(path)
+        }
+    )
 
 
 def find_uv() -> str:
@@ -48,8 +59,8 @@ def find_uv() -> str:
     return found
 
 
-def with_byte_code(tree: Tree, below: str) -> Tree:
-    """The tree with compiled modules for its sources under `below`.
+def with_byte_code(tree: Tree, below: str, *, keep_sources: bool = True) -> Tree:
+    """The tree with compiled modules for its sources under `below`, or instead of them.
 
     They are of the kind that is never checked against its source (PEP 552), as nobody edits an image's files
     and a time stamp would make the layer another one each time. Byte code belongs to one version of Python: a
@@ -65,10 +76,14 @@ def with_byte_code(tree: Tree, below: str) -> Tree:
         # compileall exits with 1 for sources that are no valid Python (templates); they stay uncompiled.
         subprocess.run(
             [sys.executable, "-I", "-m", "compileall", "-q", "-q", "--invalidation-mode", "unchecked-hash",
-             "-s", folder, "-p", "/", folder],
+             # Without its source a module is found beside where that was, not in __pycache__.
+             *(() if keep_sources else ("-b",)), "-s", folder, "-p", "/", folder],
             capture_output=True, check=False,
         )  # fmt: skip
         compiled = Tree(tree)
         for path in sorted(Path(folder).rglob("*.pyc")):
-            compiled.file(path.relative_to(folder).as_posix(), path.read_bytes())
+            name = path.relative_to(folder).as_posix()
+            compiled.file(name, path.read_bytes())
+            if not keep_sources:
+                del compiled[name.removesuffix("c")]
     return compiled

@@ -20,10 +20,13 @@ _DROPPED = re.compile(
     r"^(?:usr/share/(?:man|info|locale|lintian|bug|gitweb|bash-completion|apport|menu|pixmaps|applications|"
     r"binfmts|git-core/contrib|perl5|gcc)/"
     r"|usr/share/doc/(?!.*/copyright$)"
-    r"|usr/lib/python3\.\d+/(?:ensurepip|pydoc_data|turtledemo|config-)"
+    r"|usr/lib/python3\.\d+/(?:ensurepip|idlelib|lib2to3|pydoc_data|test|tkinter|turtledemo|config-)"
     r"|usr/lib/x86_64-linux-gnu/(?:gconv|perl|audit)/"
     r"|var/cache/|usr/lib/systemd/|etc/(?:init\.d|cron|logrotate|apt)/?)"
 )
+
+_LARGE = 65_536
+"""Bytes."""
 
 
 def root_filesystem(packages: Iterable[Path], *, drop: Sequence[str], user: str, uid: int) -> Tree:
@@ -39,6 +42,7 @@ def root_filesystem(packages: Iterable[Path], *, drop: Sequence[str], user: str,
             del tree[path]
     _link_merged_folders(tree)
     _write_what_scripts_write(tree, user, uid)
+    _link_equal_files(tree)
     return tree
 
 
@@ -75,6 +79,16 @@ def _merged(path: str) -> str:
 def _link_merged_folders(tree: Tree) -> None:
     for name in ("bin", "sbin", "lib", "lib64"):
         tree.link(name, f"usr/{name}")
+
+
+def _link_equal_files(tree: Tree) -> None:
+    """Large files that a package ships twice (git does) are stored once."""
+    first: dict[tuple[bytes, int], str] = {}
+    for path, node in sorted(tree.items()):
+        if node.kind == tarfile.REGTYPE and len(node.content) >= _LARGE:
+            original = first.setdefault((node.content, node.mode), path)
+            if original != path:
+                tree[path] = Node(tarfile.LNKTYPE, node.mode, target=original)
 
 
 def _write_what_scripts_write(tree: Tree, user: str, uid: int) -> None:
