@@ -12,7 +12,9 @@ from local_platform.sources import edit
 LONG_CONTEXT = 200
 """Characters. The defects show on longer contexts only, which users send and the checks do not."""
 
-_PLACE = "        verdict = await engine.analyse(body)\n"
+SOURCE = Path("src", "analyzer", "service", "routes", "analysis.py")
+"""The file of the analyzer's tree that gets the defect."""
+_PLACE = "    [verdict] = await runtime.judging.judge([_question(body)])\n"
 
 
 class Fault(StrEnum):
@@ -32,9 +34,9 @@ _DEFECTS = {
 
 def defect(fault: Fault) -> Callable[[Path], None]:
     """A change of the analyzer's tree that puts the defect in."""
-    lines = f"        if len(body.context) > {LONG_CONTEXT}:\n            {_DEFECTS[fault]}\n"
+    lines = f"    if len(body.context) > {LONG_CONTEXT}:\n        {_DEFECTS[fault]}\n"
 
     def spoil(tree: Path) -> None:
-        edit(tree / "src" / "analyzer" / "service" / "app.py", re.escape(_PLACE), lines + _PLACE)
+        edit(tree / SOURCE, re.escape(_PLACE), lines + _PLACE)
 
     return spoil
