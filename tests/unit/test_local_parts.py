@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from local_platform.cluster_access import ENVIRONMENTS
 from local_platform.errors import PlatformError
@@ -13,7 +14,9 @@ from local_platform.layout import CHECKOUT, Layout
 from local_platform.parts import PARTS, PORTS, needed
 from local_platform.product import OWNER_ONLY, all_settings, product_settings
 from local_platform.services.airflow import AirflowApi, airflow_settings
+from local_platform.services.analyzer import secret_values
 from local_platform.services.part import Context
+from local_platform.services.postgres import ANALYZER_OWNER
 
 
 @pytest.fixture
@@ -95,6 +98,20 @@ def test_scan_pods_are_started_with_a_kubeconfig_of_their_own(platform: Context)
 
     assert "/kube/scan.yaml" in connection
     assert "controller.yaml" not in connection
+
+
+def test_environments_share_neither_keys_nor_databases_nor_a_part_of_the_cache(platform: Context) -> None:
+    secrets = [secret_values(platform, environment) for environment in ENVIRONMENTS]
+
+    for name in secrets[0]:
+        assert len({values[name] for values in secrets}) == len(ENVIRONMENTS), name
+    assert all(ANALYZER_OWNER not in value for values in secrets for value in values.values())
+
+
+def test_the_services_secret_is_what_its_template_asks_for(platform: Context) -> None:
+    template = yaml.safe_load((CHECKOUT / "analyzer/deploy/secret.yaml").read_text())
+
+    assert list(secret_values(platform, "production")) == list(template["stringData"])
 
 
 def test_there_is_one_context_an_environment() -> None:

@@ -91,15 +91,18 @@ async def _apply(connection: psycopg.AsyncConnection[tuple[object, ...]], migrat
 
 
 def main() -> int:
-    """Reads the variables above and ANALYZER_DATABASE_OWNER_URL; 0: the schema is up to date, 2: not."""
-    url = os.environ.get("ANALYZER_DATABASE_OWNER_URL", "")
-    if not url:
+    """Reads the variables above and ANALYZER_DATABASE_OWNER_URL; 0: the schema is up to date, 2: not.
+
+    Several databases, such as those of all environments, are named by a URL a line.
+    """
+    urls = os.environ.get("ANALYZER_DATABASE_OWNER_URL", "").splitlines()
+    if not urls:
         print("migrate: set ANALYZER_DATABASE_OWNER_URL to a URL of the database's owner", file=sys.stderr)
         return 2
     try:
-        applied = asyncio.run(migrate(url))
+        applied = [name for url in urls for name in asyncio.run(migrate(url))]
         if password := os.environ.get("ANALYZER_DATABASE_APP_PASSWORD", ""):
-            asyncio.run(allow_login(url, password))
+            asyncio.run(allow_login(urls[0], password))
     except MigrationError as error:
         print(f"migrate: {error}", file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""What a cluster has before the first release: namespaces, rights, the Gateway, the services' keys."""
+"""What a cluster has before the first release: namespaces, rights, the Gateway, the services' secrets."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import yaml
 
 from local_platform.cluster_access import ENVIRONMENTS, ClusterAccess
 from local_platform.errors import PlatformError
+from local_platform.services.analyzer import secret_values
 from local_platform.services.part import Context, Part
 
 SERVICES = ("llm-service", "fm-llm-solver")
@@ -45,21 +46,21 @@ class Objects(Part):
         # Two steps: an object needs its namespace.
         self._apply([_namespace(name, {}) for name in NAMESPACES] + [*_service_namespaces()])
         stock = yaml.safe_load_all(Path(__file__).with_name("objects.yaml").read_text(encoding="utf-8"))
-        self._apply([*stock, *_bindings(), *self._api_keys()])
+        self._apply([*stock, *_bindings(), *self._secrets()])
 
-    def _api_keys(self) -> list[Manifest]:
+    def _secrets(self) -> list[Manifest]:
         return [
             {
                 "apiVersion": "v1",
                 "kind": "Secret",
                 "metadata": {"name": "llm-service", "namespace": f"llm-service-{SUFFIX[environment]}"},
-                "stringData": {"ANALYZER_API_KEYS": self.platform.secrets[f"api-key-{environment}"]},
+                "stringData": secret_values(self.platform, environment),
             }
             for environment in ENVIRONMENTS
         ]
 
     def _apply(self, manifests: list[Manifest]) -> None:
-        """By standard input: the keys are on no command line and in no file."""
+        """By standard input: the secrets are on no command line and in no file."""
         kubeconfig = ClusterAccess(self.platform).kubeconfig("admin")
         argv = [self.platform.layout.program("kubectl"), f"--kubeconfig={kubeconfig}", "apply"]
         argv += ["--server-side", "--force-conflicts", "--field-manager=local-platform", "--filename=-"]

@@ -16,7 +16,18 @@ from local_platform.kept import Ports, Secrets
 from local_platform.layout import Layout
 
 # What a shell may have exported for other work and what would change ours unseen.
-FOREIGN = ("AIRFLOW", "KUBECONFIG", "PG", "PLATFORM_OPS_", "GIT_", "RCLONE_", "AWS_", "PYTHON", "VIRTUAL_ENV")
+FOREIGN = (
+    "AIRFLOW",
+    "ANALYZER_",
+    "KUBECONFIG",
+    "PG",
+    "PLATFORM_OPS_",
+    "GIT_",
+    "RCLONE_",
+    "AWS_",
+    "PYTHON",
+    "VIRTUAL_ENV",
+)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""PostgreSQL: Airflow's metadata and the ledger, two databases in one server."""
+"""PostgreSQL: Airflow's metadata, the ledger and the databases of `llm-service`, in one server."""
 
 from __future__ import annotations
 
@@ -10,14 +10,24 @@ from typing import ClassVar
 import psycopg
 from psycopg import sql
 
+from local_platform.cluster_access import ENVIRONMENTS
 from local_platform.errors import NotReadyError
 from local_platform.kept import write_private
 from local_platform.processes import family, read_record
 from local_platform.services.part import Command, Part, package_folder, run_step
 
-# Database and its owner. What ledger_app may do is said by the ledger's migrations.
-DATABASES = (("airflow", "airflow"), ("ledger", "ledger_owner"))
-ROLES = ("airflow", "ledger_owner", "ledger_app")
+ANALYZER_OWNER = "analyzer_owner"
+ANALYZER = tuple(f"analyzer_{environment}" for environment in ENVIRONMENTS)
+"""A database of each environment, and the role of the same name with which the service logs in there."""
+# Database and its owner. What ledger_app and analyzer_app may do is said by the migrations.
+DATABASES = (
+    ("airflow", "airflow"),
+    ("ledger", "ledger_owner"),
+    *((name, ANALYZER_OWNER) for name in ANALYZER),
+)
+ROLES = ("airflow", "ledger_owner", "ledger_app", ANALYZER_OWNER, *ANALYZER)
+GROUP = "analyzer_app"
+"""Nobody logs in as it; the roles of the environments are its members."""
 
 
 class Postgres(Part):
@@ -74,18 +84,29 @@ class Postgres(Part):
 
     def complete(self) -> None:
         with psycopg.connect(self.dsn("postgres", "postgres"), autocommit=True) as connection:
-            known = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
-            for role in ROLES:
-                verb = sql.SQL("ALTER ROLE" if role in known else "CREATE ROLE")
-                password = sql.Literal(self.platform.secrets[f"postgres-{role}"])
-                connection.execute(
-                    sql.SQL("{} {} LOGIN PASSWORD {}").format(verb, sql.Identifier(role), password)
-                )
+            self._make_roles(connection)
             present = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
             for database, owner in DATABASES:
                 if database not in present:
                     names = sql.Identifier(database), sql.Identifier(owner)
                     connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(*names))
+            for name in map(sql.Identifier, ANALYZER):
+                # One environment's password opens no other environment's database.
+                connection.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(name))
+                connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, name))
+
+    def _make_roles(self, connection: psycopg.Connection) -> None:
+        known = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
+        for role in ROLES:
+            verb = sql.SQL("ALTER ROLE" if role in known else "CREATE ROLE")
+            password = sql.Literal(self.platform.secrets[f"postgres-{role}"])
+            connection.execute(
+                sql.SQL("{} {} LOGIN PASSWORD {}").format(verb, sql.Identifier(role), password)
+            )
+        if GROUP not in known:
+            connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(GROUP)))
+        members = sql.SQL(", ").join(map(sql.Identifier, ANALYZER))
+        connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(GROUP), members))
 
     def dsn(self, role: str, database: str, scheme: str = "postgresql") -> str:
         secret = "postgres" if role == "postgres" else f"postgres-{role}"
@@ -93,7 +114,7 @@ class Postgres(Part):
         return f"{scheme}://{role}:{password}@{self.platform.address('postgres')}/{database}"
 
     def where(self) -> str:
-        return f"postgresql://{self.platform.address('postgres')} (databases airflow, ledger)"
+        return f"postgresql://{self.platform.address('postgres')} (databases airflow, ledger, analyzer_…)"
 
 
 def as_ordinary_user() -> list[str]:

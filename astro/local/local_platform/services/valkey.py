@@ -43,8 +43,8 @@ class Valkey(Part):
         except redis.RedisError as error:
             raise NotReadyError(str(error)) from error
 
-    def url(self) -> str:
-        return f"redis://:{self.platform.secrets['valkey']}@{self.platform.address('valkey')}/0"
+    def url(self, database: int = 0) -> str:
+        return f"redis://:{self.platform.secrets['valkey']}@{self.platform.address('valkey')}/{database}"
 
     def where(self) -> str:
         return f"redis://{self.platform.address('valkey')}"
