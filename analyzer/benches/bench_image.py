@@ -2,7 +2,8 @@
 
     python analyzer/benches/bench_image.py
 
-The local builder makes the image (no registry is needed); what counts is the content of its files. Exit code 1: more than the reach.
+The local builder makes the image (no registry is needed); what counts is the content of its files.
+Exit code 1: more than the reach.
 """
 
 from __future__ import annotations
