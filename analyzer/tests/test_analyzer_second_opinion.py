@@ -8,14 +8,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+from analyzer_clients import KEYS
+from analyzer_servers import running
 
+from analyzer.cli import main
 from analyzer.engine.classifier import packaged_classifier
 from analyzer.engine.detect import Engine, default_engine
 from analyzer.engine.privacy import Fingerprinter
 from analyzer.engine.second_opinion import SecondOpinion, masked
+from analyzer.service.app import create_app
+from analyzer.settings import Settings, SettingsError
 
 KEY = Fingerprinter(b"k")
 VALUE, OTHER = "h7Gk2Lw9Qz4Xv8Rn", "Tb5Zq81mNcc02LpV"
@@ -139,3 +145,75 @@ def test_questions_are_bounded_for_each_content() -> None:
 def test_an_address_of_another_scheme_is_refused() -> None:
     with pytest.raises(ValueError, match="http"):
         SecondOpinion("file:///etc/passwd", "judge-1")
+
+
+def test_an_endpoint_that_gives_no_answer_is_asked_once_for_each_content() -> None:
+    content = f"password: {VALUE}\n".encode() * 50
+    with endpoint(lambda: (503, b"")) as (url, asked):
+        search = engine(url).search(content, "a.yml", KEY)
+    assert len(asked) == 1
+    assert search == default_engine().search(content, "a.yml", KEY)
+
+
+UNCERTAIN = {"secret_value": "correcthorse42", "context": "", "variable_name": "user_password"}
+
+
+def variables(url: str) -> dict[str, str]:
+    return {
+        "ANALYZER_SECOND_OPINION_URL": url,
+        "ANALYZER_SECOND_OPINION_MODEL": "judge-1",
+        "ANALYZER_SECOND_OPINION_KEY": "a-key",
+    }
+
+
+async def test_the_service_asks_about_what_is_uncertain_and_sends_no_value() -> None:
+    value = UNCERTAIN["secret_value"]
+    with endpoint(lambda: (200, said(0.0))) as (url, asked):
+        async with running(create_app(Settings.from_environment({}))) as client:
+            alone = (await client.post("/analyze", json=UNCERTAIN, headers=KEYS)).json()
+        assert not asked
+        async with running(create_app(Settings.from_environment(variables(url)))) as client:
+            verdict = (await client.post("/analyze", json=UNCERTAIN, headers=KEYS)).json()
+            certain = UNCERTAIN | {"secret_value": "changeme"}
+            (await client.post("/analyze", json=certain, headers=KEYS)).raise_for_status()
+            version = (await client.get("/version")).json()["model_version"]
+    (question,) = asked
+    assert question["key"] == "Bearer a-key"
+    assert value not in json.dumps(question["body"])
+    assert verdict["probability"] == pytest.approx(alone["probability"] / 2, abs=1e-3)
+    # Verdicts that a second opinion may have moved are no other version's in the cache.
+    assert verdict["model_version"] == version != alone["model_version"]
+
+
+def test_the_scan_asks_when_it_is_configured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.yml").write_text(f"user_password: {UNCERTAIN['secret_value']}\n")
+    with endpoint(lambda: (200, said(1.0))) as (url, asked):
+        for name, text in variables(url).items():
+            monkeypatch.setenv(name, text)
+        main(["scan", str(tmp_path), "--format", "json"])
+    assert UNCERTAIN["secret_value"] not in json.dumps(asked[0]["body"])
+    assert "+opinion-" in json.loads(capsys.readouterr().out)["model_version"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "word"),
+    [
+        pytest.param({"ANALYZER_SECOND_OPINION_MODEL": ""}, "_MODEL", id="no-model"),
+        pytest.param({"ANALYZER_SECOND_OPINION_URL": "file:///etc/passwd"}, "_URL", id="no-http"),
+        pytest.param({"ANALYZER_SECOND_OPINION_TIMEOUT": "0"}, "_TIMEOUT", id="no-time"),
+        pytest.param({"ANALYZER_SECOND_OPINION_TIMEOUT": "2s"}, "_TIMEOUT", id="no-number"),
+        pytest.param({"ANALYZER_SECOND_OPINION_TIMEOUT": "31"}, "_TIMEOUT", id="too-long"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused(
+    changed: dict[str, str], word: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env = variables("http://127.0.0.1:1/v1") | changed
+    with pytest.raises(SettingsError, match=word):
+        Settings.from_environment(env)
+    for name, text in env.items():
+        monkeypatch.setenv(name, text)
+    assert main(["scan", "."]) == 2
+    assert word in capsys.readouterr().err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 import analyzer_shapes as shapes
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +27,7 @@ PARTS = [
 @given(st.lists(st.sampled_from(PARTS) | st.text(max_size=5), max_size=12).map("".join))
 def test_every_finding_has_a_span_in_the_text(text: str) -> None:
     lines = text.split("\n")
-    for found in DETECTOR.locate(text):
+    for found in DETECTOR.locate(text).findings:
         begin, end = (found.line, found.column), (found.end_line, found.end_column)
         assert (1, 1) <= begin < end
         assert found.end_line <= len(lines)
@@ -35,10 +36,29 @@ def test_every_finding_has_a_span_in_the_text(text: str) -> None:
 
 
 def test_a_value_that_stands_twice_is_found_at_both_places() -> None:
-    found = DETECTOR.locate(f"a = {TOKEN}\n\nb = {TOKEN} {TOKEN}\n")
+    found = DETECTOR.locate(f"a = {TOKEN}\n\nb = {TOKEN} {TOKEN}\n").findings
     end = 5 + len(TOKEN)
     assert [(each.line, each.column) for each in found] == [(1, 5), (3, 5), (3, end + 1)]
 
 
 def test_a_nul_hides_nothing() -> None:
-    assert [each.column for each in DETECTOR.locate(f"\0{TOKEN}\0")] == [2]
+    assert [each.column for each in DETECTOR.locate(f"\0{TOKEN}\0").findings] == [2]
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [
+        pytest.param(f"token: {WRAPPED}\n", (1, 8, 1, 8 + len(WRAPPED)), id="base-64"),
+        pytest.param(
+            'db_password = "{}"\n  + "{}"\n'.format(*HALVES), (1, 16, 2, 6 + len(HALVES[1])), id="two-lines"
+        ),
+    ],
+)
+def test_a_span_covers_what_stands_in_the_text(text: str, span: tuple[int, int, int, int]) -> None:
+    [found] = DETECTOR.locate(text).findings
+    assert (found.line, found.column, found.end_line, found.end_column) == span
+
+
+def test_a_flood_is_told() -> None:
+    assert not DETECTOR.locate("password: a1b2c3\n" * 30_000).complete
+    assert DETECTOR.locate("password: a1b2c3\n").complete

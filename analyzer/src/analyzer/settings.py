@@ -13,6 +13,7 @@ from pathlib import Path
 from limits import parse
 
 from analyzer.engine.privacy import Fingerprinter
+from analyzer.engine.second_opinion import SecondOpinion
 
 DEVELOPMENT_KEY = "dev-key-12345"
 BUILD_FILE = Path(__file__).parents[2] / "build.json"
@@ -62,6 +63,8 @@ class Settings:
     drain_delay: timedelta = timedelta(seconds=5)
     """Between SIGTERM and the last new request: what Kubernetes needs to remove the endpoint
     (ANALYZER_DRAIN_SECONDS)."""
+    opinion: SecondOpinion | None = None
+    """Who is asked about uncertain values, masked (ANALYZER_SECOND_OPINION_URL, _MODEL, _KEY, _TIMEOUT)."""
     revision: str = "unknown"
     """The commit that the image was built from."""
 
@@ -93,6 +96,7 @@ class Settings:
             workers=_number(env, "ANALYZER_WORKERS", 2, least=1),
             max_waiting=_number(env, "ANALYZER_MAX_WAITING", 64, least=0),
             drain_delay=timedelta(seconds=_number(env, "ANALYZER_DRAIN_SECONDS", 5, least=0)),
+            opinion=_opinion(env),
             revision=_revision(build_file),
         )
 
@@ -120,6 +124,13 @@ def _fingerprint(env: Mapping[str, str]) -> Fingerprinter:
             " all processes that share them must name a value alike; set one key for all"
         )
     return Fingerprinter.ephemeral()
+
+
+def _opinion(env: Mapping[str, str]) -> SecondOpinion | None:
+    try:
+        return SecondOpinion.from_environment(env)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
 
 
 def _redis_url(env: Mapping[str, str]) -> str:

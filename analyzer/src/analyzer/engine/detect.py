@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -22,7 +22,7 @@ from analyzer.engine.rules import RULES_VERSION, TYPE_OF_KIND
 from analyzer.engine.second_opinion import SecondOpinion
 from analyzer.engine.verdict import Finding, Search, Verdict
 
-__all__ = ["Engine", "Finding", "Search", "Verdict", "default_engine", "find", "judge"]
+__all__ = ["Engine", "Finding", "Search", "Verdict", "default_engine", "engine_with", "find", "judge"]
 
 CERTAIN = 0.99
 UNNAMED = 0.05
@@ -43,7 +43,8 @@ class Engine:
     @property
     def model_version(self) -> str:
         """Names rules and model; cached verdicts of another version are worth nothing."""
-        return f"{RULES_VERSION}+{self.classifier.version}"
+        version = f"{RULES_VERSION}+{self.classifier.version}"
+        return f"{version}+{self.opinion.version}" if self.opinion else version
 
     def search(
         self, content: bytes, path: str, fingerprint: Fingerprinter, commit: str | None = None,
@@ -53,12 +54,11 @@ class Engine:
         content = as_utf8(content)
         located = self.locator.locate(content, path, limit)
         found = [_matched(path, fingerprint, commit, match) for match in located.matches]
-        questions = self.opinion.most if self.opinion else 0
-        for candidate in located.candidates:
-            probability = self.probability(candidate, extension_of(path))
-            if self.opinion and questions and self.opinion.is_asked_about(probability):
-                questions -= 1
-                probability = self._asked(candidate, extension_of(path), probability)
+        extension = extension_of(path)
+        probabilities = [self.probability(candidate, extension) for candidate in located.candidates]
+        if self.opinion:
+            probabilities = _with_opinion(self.opinion, located.candidates, extension, probabilities)
+        for candidate, probability in zip(located.candidates, probabilities, strict=True):
             if probability >= (MINIFIED if candidate.is_minified else self.classifier.threshold):
                 found.append(_judged(path, fingerprint, commit, candidate, probability))
         return Search(tuple(_with_lines(content, found)), located.complete)
@@ -67,17 +67,12 @@ class Engine:
         """The classifier's calibrated probability that a candidate is a secret."""
         return self.classifier.probability(vector(candidate, extension, self.classifier.bigrams))
 
-    def _asked(self, candidate: Candidate, extension: str, probability: float) -> float:
-        """The mean of the classifier's and the second opinion's probability; the classifier's without one."""
-        assert self.opinion is not None
-        opinion = self.opinion.probability(candidate, extension)
-        return probability if opinion is None else (probability + opinion) / 2
-
     def judge(self, value: str, context: str, variable_name: str, fingerprint: Fingerprinter) -> Verdict:
         """Whether `value`, assigned to `variable_name` in `context`, is a secret."""
         # JSON can carry half of a surrogate pair, which UTF-8 proper cannot.
         raw = value.encode(errors="surrogatepass")
-        for rule, _, _ in self.locator.matches(raw):
+        for match in self.locator.matches(raw):
+            rule = match.rule
             reasons = (f"it has the format of a {rule.secret_type}", rule.reason)
             return self._verdict(
                 True,
@@ -96,8 +91,8 @@ class Engine:
         # Of a value whose name says nothing, or that names something else, the classifier has learnt nothing.
         is_known = is_worth_judging(candidate, "")
         probability = self.probability(candidate, "") if is_known else UNNAMED
-        if is_known and self.opinion and self.opinion.is_asked_about(probability):
-            probability = self._asked(candidate, "", probability)
+        if is_known and self.opinion:
+            [probability] = _with_opinion(self.opinion, [candidate], "", [probability])
         is_secret = probability >= self.classifier.threshold
         secret_type = TYPE_OF_KIND[candidate.name.kind] if is_secret and candidate.name.kind else "None"
         risk = _risk(probability) if is_secret else "low"
@@ -126,22 +121,23 @@ class Engine:
         )
 
 
-def _matched(path: str, fingerprint: Fingerprinter, commit: str | None, match: Match) -> tuple[int, Finding]:
-    rule, offset, value = match
-    return offset, Finding(
+def _matched(path: str, fingerprint: Fingerprinter, commit: str | None, match: Match) -> Finding:
+    rule, value = match.rule, match.value
+    return Finding(
         path, 0, rule.id, rule.secret_type, rule.risk, redacted(value, rule.prefixes), fingerprint(value),
-        commit, CERTAIN, (f"it has the format of a {rule.secret_type}", rule.reason),
+        commit, CERTAIN, (f"it has the format of a {rule.secret_type}", rule.reason), match.start, match.end,
     )  # fmt: skip
 
 
 def _judged(
     path: str, fingerprint: Fingerprinter, commit: str | None, candidate: Candidate, probability: float
-) -> tuple[int, Finding]:
+) -> Finding:
     kind = candidate.name.kind
     assert kind is not None
-    return candidate.start, Finding(
+    return Finding(
         path, 0, f"generic-{kind}", TYPE_OF_KIND[kind], _risk(probability), redacted(candidate.value),
         fingerprint(candidate.value), commit, round(probability, 4), reasons_for(candidate, True),
+        candidate.start, candidate.end,
     )  # fmt: skip
 
 
@@ -149,12 +145,28 @@ def _risk(probability: float) -> str:
     return "high" if probability >= 0.9 else "medium"
 
 
-def _with_lines(content: bytes, found: list[tuple[int, Finding]]) -> Iterator[Finding]:
+def _with_opinion(
+    opinion: SecondOpinion, candidates: Sequence[Candidate], extension: str, probabilities: Sequence[float]
+) -> list[float]:
+    """For what is uncertain, the mean of the classifier's and the opinion's probability.
+
+    An endpoint that gives none to one question is not asked another about the same content.
+    """
+    moved, questions = list(probabilities), opinion.most
+    for number, probability in enumerate(probabilities):
+        if questions and opinion.is_asked_about(probability):
+            said = opinion.probability(candidates[number], extension)
+            questions = 0 if said is None else questions - 1
+            moved[number] = probability if said is None else (probability + said) / 2
+    return moved
+
+
+def _with_lines(content: bytes, found: list[Finding]) -> Iterator[Finding]:
     """The findings with their line numbers, counted once through the content."""
     line, position = 1, 0
-    for offset, finding in sorted(found, key=lambda entry: (entry[0], entry[1].rule)):
-        line += content.count(b"\n", position, offset)
-        position = max(position, offset)
+    for finding in sorted(found, key=lambda each: (each.start, each.rule)):
+        line += content.count(b"\n", position, finding.start)
+        position = max(position, finding.start)
         yield replace(finding, line=line)
 
 
@@ -188,6 +200,12 @@ def _given(value: bytes, context: bytes, name: str) -> Candidate:
 def default_engine() -> Engine:
     """The engine of this process, with the packaged model."""
     return Engine(packaged_classifier())
+
+
+def engine_with(opinion: SecondOpinion | None) -> Engine:
+    """The engine of this process, with a second opinion where there is one."""
+    engine = default_engine()
+    return Engine(engine.classifier, engine.locator, opinion) if opinion else engine
 
 
 def find(content: bytes, path: str, fingerprint: Fingerprinter, commit: str | None = None) -> list[Finding]:

@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from analyzer.engine import assignments, manifests
 from analyzer.engine.assignments import Candidate
@@ -16,8 +16,17 @@ from analyzer.engine.matcher import Hit, Matcher
 from analyzer.engine.rules import RULES, Rule
 from analyzer.engine.structures import BLOCK_MAX, BLOCKS, JWK_MEMBER, URL_START
 
-Match = tuple[Rule, int, bytes]
-"""A rule, the offset of the value, the value."""
+
+@dataclass(frozen=True)
+class Match:
+    """A rule's value and where it stands. Its representation leaves the value out."""
+
+    rule: Rule
+    start: int
+    end: int
+    """Of the place in the content; the value may be what its base 64 stands for."""
+    value: bytes = field(repr=False)
+
 
 MIN_HIDDEN = 20
 MIN_HITS, BYTES_A_HIT = 5_000, 200
@@ -108,7 +117,7 @@ class Locator:
                 continue
             seen[rule.id] = match.end()
             if _has_context(content, rule, match.start()) and rule.check(match.group()):
-                yield rule, start, match.group()
+                yield Match(rule, start, match.end(), match.group())
 
     def _hidden(self, candidate: Candidate) -> Match | None:
         """What a rule sees in a value only once its parts are joined or its base 64 is decoded."""
@@ -118,9 +127,8 @@ class Locator:
             texts += _decoded(value)
         if len(value) < MIN_HIDDEN:
             return None
-        return next(
-            ((rule, candidate.start, found) for text in texts for rule, _, found in self.matches(text)), None
-        )
+        hidden = (match for text in texts for match in self.matches(text))
+        return next((replace(match, start=candidate.start, end=candidate.end) for match in hidden), None)
 
 
 def _decoded(value: bytes) -> list[bytes]:
@@ -152,14 +160,9 @@ def _has_context(content: bytes, rule: Rule, start: int) -> bool:
     return JWK_MEMBER.search(content, max(0, start - 3000), start + 3000) is not None
 
 
-def _is_better(candidate: Candidate, known: Candidate) -> bool:
-    """Of two readings of one place, the one whose name says more."""
-    return candidate.name.last and not known.name.last
-
-
 def _outside(matches: list[Match], candidates: Iterable[Candidate]) -> Iterator[Candidate]:
     """The candidates that no rule's match covers; of those with one end, the innermost."""
-    spans = [(start, start + len(value)) for _, start, value in matches]
+    spans = [(match.start, match.end) for match in matches]
     innermost: dict[int, Candidate] = {}
     for candidate in candidates:
         known = innermost.get(candidate.end)

@@ -6,11 +6,13 @@ string or long word of its line. When the endpoint is late, away or unreadable, 
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import logging
 import re
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +22,9 @@ from analyzer.engine.assignments import Candidate
 log = logging.getLogger(__name__)
 
 MAX_ANSWER = 65_536
+MAX_TIMEOUT = 30
+_VARIABLE = "ANALYZER_SECOND_OPINION"
+_SECONDS = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,3})?")
 _ASK = (
     "You judge whether a string in source code is a hard-coded secret. The string is masked: a and A stand "
     'for letters, 9 for digits. Answer with JSON only: {"probability": p}, p from 0 (none) to 1 (a secret).'
@@ -48,6 +53,32 @@ class SecondOpinion:
     def __post_init__(self) -> None:
         if urlsplit(self.url).scheme not in ("http", "https") or not urlsplit(self.url).hostname:
             raise ValueError("the address of the second opinion is no http or https address")
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str]) -> SecondOpinion | None:
+        """As `ANALYZER_SECOND_OPINION_URL`, `_MODEL`, `_KEY` and `_TIMEOUT` (seconds) say; None without URL.
+
+        Raises ValueError with a sentence for what cannot be used.
+        """
+        url, model = env.get(f"{_VARIABLE}_URL", ""), env.get(f"{_VARIABLE}_MODEL", "")
+        if not url:
+            return None
+        if not model:
+            raise ValueError(f"{_VARIABLE}_URL is set without {_VARIABLE}_MODEL: name the model to ask")
+        text = env.get(f"{_VARIABLE}_TIMEOUT", "2")
+        if not _SECONDS.fullmatch(text) or not 0 < float(text) <= MAX_TIMEOUT:
+            raise ValueError(
+                f"{_VARIABLE}_TIMEOUT: seconds above 0, at most {MAX_TIMEOUT}, are needed, got {text!r}"
+            )
+        try:
+            return cls(url, model, float(text), env.get(f"{_VARIABLE}_KEY", ""))
+        except ValueError as error:
+            raise ValueError(f"{_VARIABLE}_URL: {error}") from None
+
+    @property
+    def version(self) -> str:
+        """Names who is asked, as a part of the model's version: verdicts with another are others."""
+        return "opinion-" + hashlib.sha256(f"{self.url}\n{self.model}".encode()).hexdigest()[:12]
 
     def is_asked_about(self, probability: float) -> bool:
         """Whether the classifier is uncertain enough."""

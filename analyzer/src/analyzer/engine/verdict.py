@@ -20,9 +20,13 @@ class Finding:
     commit: str | None = None
     probability: float = 0.99
     reasons: tuple[str, ...] = ()
+    start: int = 0
+    end: int = 0
+    """Where the value stands in the content that was searched: bytes, of UTF-16 those of its UTF-8."""
 
     def as_dict(self) -> dict[str, object]:
-        return asdict(self)
+        """What reports say. Without the offsets: they count from the block of the file that was searched."""
+        return {name: value for name, value in asdict(self).items() if name not in ("start", "end")}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from analyzer.engine.second_opinion import SecondOpinion
 from analyzer.scan import baseline, engine, suppressions
 from analyzer.scan.commits import History
 from analyzer.scan.coverage import Coverage
@@ -16,7 +17,7 @@ from analyzer.scan.git import GitError
 from analyzer.scan.pool import PATIENCE, Pool, usable_processors
 from analyzer.scan.progress import Progress
 from analyzer.scan.report import LISTED, Result, write
-from analyzer.scan.request import ScanRequest, UsageError, fingerprint_key, planned
+from analyzer.scan.request import ScanRequest, UsageError, fingerprint_key, planned, second_opinion
 from analyzer.scan.sarif import as_sarif
 from analyzer.scan.source import Item, Source
 from analyzer.scan.triage import Triage
@@ -42,6 +43,8 @@ class Options:
     """Worker processes; 0: as many as there are processors, at most `MOST_JOBS`."""
     listed: int = LISTED
     patience: float = PATIENCE
+    opinion: SecondOpinion | None = field(default_factory=second_opinion)
+    """Who is asked about uncertain candidates, masked."""
     today: date = field(default_factory=lambda: datetime.now(UTC).date())
 
 
@@ -68,7 +71,7 @@ def run(request: ScanRequest, options: Options) -> int:
 def scan(request: ScanRequest, options: Options, fingerprint: Fingerprinter, triage: Triage) -> Result:
     """What the engine finds in a request's sources. git's failures make the scan incomplete, never clean."""
     coverage, hits, commit = Coverage(), list[Hit](), request.commit
-    loaded, jobs = engine.load(), options.jobs or min(MOST_JOBS, usable_processors())
+    loaded, jobs = engine.load(options.opinion), options.jobs or min(MOST_JOBS, usable_processors())
     worker = Worker(loaded, fingerprint, options.honour_inline)
     try:
         with planned(request, coverage) as plan:

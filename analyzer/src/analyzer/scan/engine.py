@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from analyzer.engine.detect import Finding, default_engine
+from analyzer.engine.detect import Finding, engine_with
 from analyzer.engine.privacy import Fingerprinter
+from analyzer.engine.second_opinion import SecondOpinion
 
 __all__ = ["Engine", "Finding", "Fingerprinter", "Search", "load"]
 
@@ -38,6 +39,6 @@ class Engine(Protocol):
         ...
 
 
-def load() -> Engine:
+def load(opinion: SecondOpinion | None = None) -> Engine:
     """The engine of this build, ready to be inherited by worker processes."""
-    return default_engine()
+    return engine_with(opinion)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypedDict
 from urllib.parse import urlsplit
 
+from analyzer.engine.second_opinion import SecondOpinion
 from analyzer.scan.bundle import cloned_bundle
 from analyzer.scan.commits import CommitTree, History, Staged, require_whole
 from analyzer.scan.coverage import Coverage
@@ -128,6 +129,14 @@ def _of_commits(request: ScanRequest, repository: Repository, coverage: Coverage
 
 def _every_ref(repository: Repository) -> tuple[str, ...]:
     return ("--all", "HEAD") if repository.has_commits() else ("--all",)
+
+
+def second_opinion() -> SecondOpinion | None:
+    """As the variables ANALYZER_SECOND_OPINION_… say; `UsageError` where they cannot be used."""
+    try:
+        return SecondOpinion.from_environment(environ)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def fingerprint_key() -> bytes:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
-from analyzer.engine.detect import Finding, Verdict, default_engine
+from analyzer.engine.detect import Finding, Verdict, engine_with
 from analyzer.engine.privacy import Fingerprinter
 from analyzer.engine.rules import RULES
+from analyzer.engine.second_opinion import SecondOpinion
 
 _CONTINUATION = bytes(range(0x80, 0xC0))
 """Bytes of UTF-8 that begin no character."""
-Span: TypeAlias = tuple[int, int]
-"""Begin and end of a value, in bytes."""
 
 SELF_TEST = "dop_v1_" + "0123456789abcdef" * 4
 """A made-up token in a vendor's format: an engine that does not know it is broken."""
@@ -35,6 +32,15 @@ class LocatedFinding:
     end_column: int
 
 
+@dataclass(frozen=True)
+class LocatedFindings:
+    """What a text holds, in the order of its places."""
+
+    findings: list[LocatedFinding]
+    complete: bool
+    """False when a flood of look-alikes was cut."""
+
+
 class Detector(Protocol):
     """What the service asks of an engine. Both methods may take long and are called in worker threads."""
 
@@ -43,7 +49,7 @@ class Detector(Protocol):
 
     def judge(self, value: str, context: str, variable_name: str) -> Verdict: ...
 
-    def locate(self, text: str) -> list[LocatedFinding]: ...
+    def locate(self, text: str) -> LocatedFindings: ...
 
     def self_test(self) -> int:
         """The number of rules; 0 when the engine does not find what it must."""
@@ -52,9 +58,9 @@ class Detector(Protocol):
 class EngineDetector:
     """The engine of this distribution."""
 
-    def __init__(self, fingerprint: Fingerprinter) -> None:
+    def __init__(self, fingerprint: Fingerprinter, opinion: SecondOpinion | None = None) -> None:
         self._fingerprint = fingerprint
-        self._engine = default_engine()
+        self._engine = engine_with(opinion)
 
     @property
     def model_version(self) -> str:
@@ -63,38 +69,25 @@ class EngineDetector:
     def judge(self, value: str, context: str, variable_name: str) -> Verdict:
         return self._engine.judge(value, context, variable_name, self._fingerprint)
 
-    def locate(self, text: str) -> list[LocatedFinding]:
+    def locate(self, text: str) -> LocatedFindings:
         # NUL would make the engine take the text for UTF-16 or for a binary file.
         raw = text.replace("\0", " ").encode(errors="surrogatepass")
-        findings = self._engine.search(raw, "", self._fingerprint).findings
-        spans = self._spans(raw) if findings else {}
-        return [_located(finding, raw, spans) for finding in findings]
-
-    def _spans(self, raw: bytes) -> dict[tuple[int, str], deque[Span]]:
-        """Where the values that the engine looked at stand, by line and fingerprint, as its findings have."""
-        located = self._engine.locator.locate(raw, "")
-        values = [(start, start + len(value), value) for _, start, value in located.matches]
-        values += [(each.start, each.end, each.value) for each in located.candidates]
-        spans: dict[tuple[int, str], deque[Span]] = {}
-        for start, end, value in sorted(values):
-            key = (_place(raw, start)[0], self._fingerprint(value))
-            spans.setdefault(key, deque()).append((start, end))
-        return spans
+        search = self._engine.search(raw, "", self._fingerprint)
+        return LocatedFindings([_located(finding, raw) for finding in search.findings], search.complete)
 
     def self_test(self) -> int:
         return len(RULES) if self.judge(SELF_TEST, "", "").is_secret else 0
 
 
-def _located(finding: Finding, raw: bytes, spans: Mapping[tuple[int, str], deque[Span]]) -> LocatedFinding:
-    start, end = spans[finding.line, finding.fingerprint].popleft()
+def _located(finding: Finding, raw: bytes) -> LocatedFinding:
     return LocatedFinding(
         finding.rule,
         finding.secret_type,
         finding.risk_level,
         finding.redacted,
         finding.fingerprint,
-        *_place(raw, start),
-        *_place(raw, min(end, len(raw))),
+        *_place(raw, finding.start),
+        *_place(raw, finding.end),
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 
 from analyzer.engine.detect import Verdict
 from analyzer.engine.privacy import Fingerprinter
-from analyzer.service.detection import Detector, LocatedFinding
+from analyzer.service.detection import Detector, LocatedFindings
 from analyzer.service.metrics import Metrics
 from analyzer.service.registry import Assignment, Registry
 from analyzer.service.statistics import Recorder
@@ -69,10 +69,10 @@ class Judging:
             self._record(assignment, verdict, seconds)
         return judged
 
-    async def locate(self, text: str) -> list[LocatedFinding]:
+    async def locate(self, text: str) -> LocatedFindings:
         """The secrets in a text. Not cached: a text is seen once."""
         found = await self._workers.run(lambda: self._detector.locate(text))
-        for finding in found:
+        for finding in found.findings:
             self._metrics.detected.labels(finding.risk_level, finding.secret_type).inc()
         return found
 

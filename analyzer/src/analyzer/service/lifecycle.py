@@ -11,6 +11,8 @@ class Lifecycle:
     """Shared by the application (readiness) and the server (signals). One a process."""
 
     draining: bool = False
+    warm: bool = False
+    """Whether the engine has found what it must."""
     started: float = field(default_factory=time.monotonic)
 
     @property

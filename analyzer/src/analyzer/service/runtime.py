@@ -37,7 +37,7 @@ class Runtime:
     def __init__(self, settings: Settings, lifecycle: Lifecycle, detector: Detector | None = None) -> None:
         self.settings = settings
         self.lifecycle = lifecycle
-        self.detector = detector or EngineDetector(settings.fingerprint)
+        self.detector = detector or EngineDetector(settings.fingerprint, settings.opinion)
         self.metrics = Metrics()
         self.workers = Workers(settings.workers, settings.max_waiting)
         self.store = _store(settings)
@@ -62,6 +62,8 @@ class Runtime:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Connects, watches, and at the end ends jobs and sends counts. Starts without dependencies, too."""
+        # The first request must not wait for expressions to be compiled, nor meet an engine that is broken.
+        self.lifecycle.warm = await self.workers.run(self.detector.self_test) > 0
         await self.store.open()
         await self.watch.look()
         watching = asyncio.create_task(self.watch.run())

@@ -82,7 +82,7 @@ class TextAnalysis(BaseModel):
     """What was found in a text."""
 
     findings: list[Finding]
-    truncated: bool = Field(description="Whether there are more findings than are listed.")
+    truncated: bool = Field(description="Whether there may be more findings than are listed.")
     model_version: str
 
 

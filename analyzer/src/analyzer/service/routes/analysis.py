@@ -57,7 +57,7 @@ async def analyze_text(
         await take(runtime, response, caller, len(body.text) // VALUE_OF_TEXT)
     found = await runtime.judging.locate(body.text)
     return TextAnalysis(
-        findings=[Finding(**asdict(finding)) for finding in found[:MOST_FINDINGS]],
-        truncated=len(found) > MOST_FINDINGS,
+        findings=[Finding(**asdict(finding)) for finding in found.findings[:MOST_FINDINGS]],
+        truncated=len(found.findings) > MOST_FINDINGS or not found.complete,
         model_version=runtime.detector.model_version,
     )

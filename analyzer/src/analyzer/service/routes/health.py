@@ -80,9 +80,12 @@ async def liveness() -> dict[str, str]:
 
 @routes.get("/readiness", responses={503: {"model": Problem}})
 async def readiness(runtime: RuntimeDep) -> dict[str, str]:
-    """503 as soon as the process was told to stop. A cache or database that is away does not count."""
+    """503 until the engine has passed its self-test, and from SIGTERM on. A cache or database that is away
+    does not count."""
     if runtime.lifecycle.draining:
         raise HTTPException(503, "draining")
+    if not runtime.lifecycle.warm:
+        raise HTTPException(503, "the engine does not find what it must")
     return {"status": "ready"}
 
 
