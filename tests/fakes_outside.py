@@ -111,6 +111,9 @@ class MemoryRepository:
         start = len(history) - 1 if since is None else [one.id for one in history].index(since) + 1
         return frozenset(one.author for one in history[start:])
 
+    async def is_ancestor(self, service: str, ancestor: str, commit: str) -> bool:
+        return ancestor in {one.id for one in self._find(commit)}
+
     async def checkout(self, service: str, commit: str, into: Path) -> None:
         _write(into, self._find(commit)[-1].files)
 

@@ -106,6 +106,13 @@ async def test_authors_are_those_of_the_commits_since_the_last_release(history: 
     assert await history.source.authors(SERVICE, last, None) == frozenset(AUTHORS[2:])
 
 
+async def test_a_commit_comes_of_those_before_it_and_of_itself(history: History) -> None:
+    first, second, last = history.commits
+    asked = ((first, last), (second, second), (last, second), ("d" * 40, last))
+    answers = [await history.source.is_ancestor(SERVICE, *pair) for pair in asked]
+    assert answers == [True, True, False, False]
+
+
 async def test_a_commit_that_nobody_pushed_is_not_found(history: History, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="was it pushed"):
         await history.source.checkout(SERVICE, "d" * 40, tmp_path / "out")
@@ -144,6 +151,24 @@ async def test_a_bundle_holds_the_commit_and_its_history(
     clone = tmp_path / "clone.git"
     origin.git("clone", "--quiet", "--bare", str(tmp_path / "second.bundle"), str(clone))
     assert origin.git("-C", str(clone), "rev-list", second).split() == [second, first]
+
+
+async def test_a_commit_that_was_rewritten_away_is_no_ancestor_and_in_no_bundle(
+    repository: GitRepositories, origin: Origin, tmp_path: Path
+) -> None:
+    (origin.tree / "file").write_text("1")
+    kept = origin.commit()
+    (origin.tree / "file").write_text("2")
+    gone = origin.commit()
+    assert await repository.is_ancestor(SERVICE, kept, gone)
+    origin.git("reset", "--quiet", "--hard", kept)
+    (origin.tree / "file").write_text("3")
+    rewritten = origin.commit()
+    assert not await repository.is_ancestor(SERVICE, gone, rewritten)
+    await repository.bundle(SERVICE, rewritten, tmp_path / "rewritten.bundle")
+    clone = tmp_path / "clone.git"
+    origin.git("clone", "--quiet", "--bare", str(tmp_path / "rewritten.bundle"), str(clone))
+    assert origin.git("-C", str(clone), "rev-list", "--all").split() == [rewritten, kept]
 
 
 async def test_a_mirror_that_was_made_earlier_learns_of_later_pushes(

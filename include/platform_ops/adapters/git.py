@@ -75,6 +75,16 @@ class GitRepositories:
             listed = await self._git("-C", str(mirror), "log", "--format=%ae%n%ce", *span)
         return frozenset(line.lower() for line in listed.decode().splitlines() if line)
 
+    async def is_ancestor(self, service: str, ancestor: str, commit: str) -> bool:
+        async with self._mirror(service, commit) as mirror:
+            # Whoever holds a commit holds its ancestors: one that is missing was rewritten away.
+            if not await self._holds(mirror, _checked(ancestor)):
+                return False
+            beside = await self._git(
+                "-C", str(mirror), "rev-list", "--max-count=1", ancestor, "--not", commit
+            )
+        return not beside
+
     async def checkout(self, service: str, commit: str, into: Path) -> None:
         async with self._mirror(service, commit) as mirror:
             listed = await self._git("-C", str(mirror), "ls-tree", "-r", "-z", commit)

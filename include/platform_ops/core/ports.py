@@ -137,6 +137,9 @@ class SourceRepository(Protocol):
     async def authors(self, service: str, commit: str, since: str | None) -> frozenset[str]:
         """E-mail addresses of authors and committers in `since..commit`; only of `commit` when None."""
 
+    async def is_ancestor(self, service: str, ancestor: str, commit: str) -> bool:
+        """Whether `commit` is `ancestor` or came of it; False for an `ancestor` that is gone."""
+
     async def checkout(self, service: str, commit: str, into: Path) -> None: ...
 
     async def bundle(self, service: str, commit: str, into: Path) -> None:
