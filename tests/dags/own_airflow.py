@@ -18,6 +18,7 @@ from urllib.parse import unquote
 
 import httpx
 import psycopg
+import structlog
 import yaml
 from own_platform import OwnPlatform
 
@@ -43,6 +44,8 @@ class TestRun:
     run_id: str
     state: str
     tasks: Mapping[str, str]
+    log: str
+    """What all of its tasks wrote."""
 
     @property
     def red(self) -> bool:
@@ -128,9 +131,10 @@ class OwnAirflow:
         that somebody marks as successful instead of letting them run; its id is made from `after`, or from
         the time."""
         dag = dag_bag().dags[dag_id]
-        run = dag.test(run_after=after, run_conf=params or None, mark_success_pattern=mark_success)
+        with _heard() as lines:
+            run = dag.test(run_after=after, run_conf=params or None, mark_success_pattern=mark_success)
         tasks = {ti.task_id: str(ti.state or "none") for ti in _task_instances(dag_id, run.run_id)}
-        return TestRun(dag_id, run.run_id, str(run.state), tasks)
+        return TestRun(dag_id, run.run_id, str(run.state), tasks, "\n".join(lines))
 
     def ops(self, *arguments: str) -> Any:
         """What `ops … --json` answers with these settings."""
@@ -154,10 +158,24 @@ class OwnAirflow:
         texts = [page["text"] for page in self.platform.pages()]
         return [text for text in texts if run.run_id in unquote(text)]
 
-    def task_log(self, run: TestRun, task_id: str) -> str:
-        """What the task wrote, all tries one after the other."""
-        folder = self.home / "logs" / f"dag_id={run.dag_id}" / f"run_id={run.run_id}" / f"task_id={task_id}"
-        return "\n".join(path.read_text(errors="replace") for path in sorted(folder.glob("attempt=*.log")))
+
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """Every line that Airflow's loggers write meanwhile: `dag().test()` keeps no log files."""
+    processors = structlog.get_config()["processors"]
+    render, lines = processors[-1], list[str]()
+
+    def heard(logger: Any, method: str, event: Any) -> Any:
+        rendered = render(logger, method, event)
+        lines.append(str(rendered))
+        return rendered
+
+    # In place: loggers that were used before hold this very list.
+    processors[-1] = heard
+    try:
+        yield lines
+    finally:
+        processors[-1] = render
 
 
 def dag_bag(folder: Path = DAGS) -> Any:

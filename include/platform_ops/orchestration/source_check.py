@@ -1,10 +1,11 @@
-"""`check_source`: our analyzer scans the commit in a pod that holds no credentials."""
+"""`check_source`: our analyzer scans the commit and its history in a pod that holds no credentials."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,22 @@ from .step import Run, at_desk, run_to_end
 
 LINK_EXPIRES = timedelta(minutes=15)
 RESULT_FILE = "/airflow/xcom/return.json"
+SHOWN = 5
+"""Findings, or gaps, that a message names; the ledger and the pod's log have more."""
+LONGEST_PATH = 120
 
 
 class SourceCheck(KubernetesPodOperator):
     """The stock pod operator around `analyzer scan`: the log is streamed, the result comes by its side-car.
 
-    The source reaches the pod as a git bundle by a presigned link. The result is judged here, in the
-    process that
-    received it, and written to the ledger for the commit: what stands in XCom later decides nothing.
+    The source reaches the pod as a git bundle by a presigned link. The result is judged here, in the process
+    that received it, and written to the ledger for the commit: what stands in XCom later decides nothing.
+
+    The whole tree of the commit is scanned, and what its history brought: a value that was pushed is known to
+    everybody with a clone, so a later commit that removes it changes nothing. The history is scanned from the
+    newest release on that was verified in this environment and whose own history passed; without one (a first
+    release, or a branch that was rewritten behind it) all of it is. What was released stays released when the
+    rules change: a finding there is the business of scheduled scans, not of every release that follows.
     """
 
     def __init__(self, *, service: str, environment: str, **kwargs: Any) -> None:
@@ -54,16 +63,26 @@ class SourceCheck(KubernetesPodOperator):
 
     def execute(self, context: Mapping[str, Any]) -> None:
         run = Run.of(context, self.service, self.environment)
-        self.arguments = run_to_end(at_desk(_scan_arguments, run))
+        since = run_to_end(at_desk(_scanned_before, run))
+        self.arguments = run_to_end(at_desk(partial(_scan_arguments, since=since), run))
         result = super().execute(context)
-
-        async def judge(desk: wiring.Desk, run: Run) -> None:
-            await _judge(desk, run, result)
-
-        run_to_end(at_desk(judge, run))
+        run_to_end(at_desk(partial(_judge, since=since, result=result), run))
 
 
-async def _scan_arguments(desk: wiring.Desk, run: Run) -> list[str]:
+async def _scanned_before(desk: wiring.Desk, run: Run) -> str | None:
+    """The newest verified release here that leads to the promotion's commit and whose history has passed."""
+    promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
+    for release in await desk.ledger.promotions.verified(run.service, run.environment):
+        gate = await desk.ledger.gates.latest(run.service, release.commit, "source")
+        # A scan that was recorded without its history saw the tree only.
+        if gate is None or gate.outcome != "passed" or "history" not in gate.detail:
+            continue
+        if await desk.source.is_ancestor(run.service, release.commit, promotion.commit):
+            return release.commit
+    return None
+
+
+async def _scan_arguments(desk: wiring.Desk, run: Run, *, since: str | None) -> list[str]:
     promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
     key = f"source/{run.service}/{promotion.commit}.bundle"
     with tempfile.TemporaryDirectory() as folder:
@@ -72,29 +91,67 @@ async def _scan_arguments(desk: wiring.Desk, run: Run) -> list[str]:
         await desk.objects.put(key, bundle)
     link = await desk.objects.presigned_get(key, LINK_EXPIRES)
     what = ["--bundle", link, "--commit", promotion.commit]
-    return ["scan", *what, "--exit-zero", "--output", RESULT_FILE]
+    history = ["--since", since] if since else ["--history"]
+    return ["scan", *what, *history, "--exit-zero", "--output", RESULT_FILE]
 
 
-async def _judge(desk: wiring.Desk, run: Run, result: Any) -> None:
+async def _judge(desk: wiring.Desk, run: Run, *, since: str | None, result: Any) -> None:
     promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
-    if not isinstance(result, Mapping) or "outcome" not in result:
+    if not isinstance(result, Mapping) or result.get("commit") != promotion.commit or "outcome" not in result:
         raise GateClosed("The scan gave no result: a scan that saw nothing is not a pass. See its log above.")
-    findings = result.get("findings", [])
     passed = result["outcome"] == "clean"
     await desk.ledger.gates.record(
         service=run.service,
         subject=promotion.commit,
         gate="source",
         outcome="passed" if passed else "failed",
-        detail=dict(result),
+        detail={**result, "history": {"since": since}},
     )
-    if findings:
-        places = ", ".join(f"{f['path']}:{f['line']} ({f['rule']})" for f in findings[:10])
-        raise GateClosed(
-            f"{len(findings)} secret(s) in {promotion.commit[:8]}: {places}. "
-            "Revoke them, remove them from the source, and push again."
-        )
     if not passed:
-        raise GateClosed(
-            f"The scan could not see everything ({result['outcome']}): {result.get('not_scanned')}"
-        )
+        raise GateClosed(refusal(result))
+
+
+def refusal(result: Mapping[str, Any]) -> str:
+    """Why a scan's result (JSON of `analyzer scan`) lets nothing pass, a line a finding, and what to do."""
+    counts, gaps = result["counts"], result["not_scanned"]
+    lines = []
+    if result["findings"]:
+        found = [_in_words(finding, result["commit"]) for finding in result["findings"]]
+        lines = [
+            f"{counts['findings']} secret(s) in {result['commit'][:8]} and its history:",
+            *_some(found, counts["findings"]),
+            "Revoke each at whoever issued it, take it out of the branch's history, and push again: "
+            "a commit that only deletes it is not enough.",
+        ]
+    if gaps:
+        lines += [
+            "The scan could not see everything:",
+            *_some([_visible(gap) for gap in gaps], counts["not_scanned"]),
+        ]
+    return "\n".join(lines)
+
+
+def _some(lines: Sequence[str], count: int) -> list[str]:
+    more = [f"… and {count - SHOWN} more"] if count > SHOWN else []
+    return [*lines[:SHOWN], *more]
+
+
+def _in_words(finding: Mapping[str, Any], released: str) -> str:
+    """One sentence; the analyzer has redacted the value."""
+    where = f"commit {finding['commit'][:8]}" if finding["commit"] else f"the tree of {released[:8]}"
+    why = "; ".join(filter(None, finding["reasons"])) or "the rule matches"
+    return (
+        f"{_shown(finding['path'])}:{finding['line']} in {where}: {finding['secret_type']} "
+        f"{finding['redacted']}, rule {finding['rule']}, probability {finding['probability']:.2f}: {why}."
+    )
+
+
+def _shown(path: str) -> str:
+    """A path that a stranger chose, in bounded length: the end of it tells most."""
+    visible = _visible(path)
+    return visible if len(visible) <= LONGEST_PATH else f"…{visible[1 - LONGEST_PATH :]}"
+
+
+def _visible(text: str) -> str:
+    """One line, in which no character moves the reader's cursor."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
