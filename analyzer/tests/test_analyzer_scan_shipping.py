@@ -42,7 +42,8 @@ def test_this_repository_is_clean_in_all_its_history(tmp_path: Path) -> None:
     arguments = (root, "--commit", "HEAD", "--history", "--allow-shallow", "--suppressions", known)
     code, result = scan(*arguments, "--list", 0, output=tmp_path / "result.json")
     assert result["findings"] == []
-    assert result["unused_suppressions"] == []
+    # Some entries are about commits that a shallow clone has not.
+    assert Repository(root).is_shallow() or result["unused_suppressions"] == []
     assert (code, result["not_scanned"]) == (0, [])
 
 
