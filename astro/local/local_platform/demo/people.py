@@ -15,6 +15,7 @@ from local_platform.errors import PlatformError
 
 FINISHED = ("success", "failed")
 READING_TIME = timedelta(seconds=4)
+"""Before an answer to a first question; when Airflow asks again, so much for each time."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Desk:
     passwords: Mapping[str, str]
     client: httpx.AsyncClient
     _tokens: dict[str, str] = field(default_factory=dict)
+    _asked: dict[tuple[str, str, str, int], datetime] = field(default_factory=dict)
+    """Each question (DAG, run, task, try) and when it was first seen."""
 
     async def trigger(self, user: str, dag_id: str) -> DagRun:
         """Start a run by hand with the form's defaults."""
@@ -64,17 +67,22 @@ class Desk:
         return {row["task_id"]: row["state"] or "none" for row in answer["task_instances"]}
 
     async def open_seats(self, run: DagRun) -> list[dict[str, Any]]:
-        """Approvals of the run that nobody has answered and that people have had a moment to read: an answer
-        within two seconds of the question has failed the task (apache/airflow #71579)."""
+        """Approvals of the run that nobody has answered and that people have had a moment to read.
+
+        An answer that comes before the scheduler has heard that the asking process ended fails the task
+        (apache/airflow #71579). That takes two seconds, and more on a busy machine, so patience grows with
+        each try; the question's `created_at` remains that of the first.
+        """
         path = f"/dags/{quote(run.dag_id)}/dagRuns/{quote(run.run_id)}/hitlDetails?response_received=false"
         answer = await self._ask("admin", "GET", path)
-        asked_before = datetime.now(UTC) - READING_TIME
-        return [
-            seat
-            for seat in answer["hitl_details"]
-            if seat["task_instance"]["state"] == "awaiting_input"
-            and datetime.fromisoformat(seat["created_at"]) < asked_before
-        ]
+        return [seat for seat in answer["hitl_details"] if self._is_read(seat["task_instance"])]
+
+    def _is_read(self, task: Mapping[str, Any]) -> bool:
+        if task["state"] != "awaiting_input":
+            return False
+        now, times = datetime.now(UTC), max(1, task["try_number"])
+        asked = self._asked.setdefault((task["dag_id"], task["dag_run_id"], task["task_id"], times), now)
+        return now - asked > READING_TIME * times
 
     async def approve(self, user: str, seat: Mapping[str, Any]) -> bool:
         """Answer one seat; False when Airflow is not ready to take the answer yet."""
