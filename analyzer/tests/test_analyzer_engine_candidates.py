@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analyzer.engine.detect import default_engine
+from analyzer.engine.detect import default_engine, find
 from analyzer.engine.names import read_name
 from analyzer.engine.privacy import Fingerprinter
 
@@ -199,3 +199,38 @@ def test_anything_around_a_name_can_be_searched(before: str, name: str, after: s
     content = (before + name + after).encode(errors="surrogatepass")
     search = default_engine().search(content, "a.yml", KEY)
     assert all(1 <= finding.line <= content.count(b"\n") + 1 for finding in search.findings)
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        pytest.param("a.py", "# use the --password options instead of the URL", id="option-in-prose"),
+        pytest.param("a.py", '"AUTH <password> called without any password "', id="element-in-prose"),
+        pytest.param("a.md", "a switch supports Basic IGMPv3SnoopingSupport (BISS)", id="scheme-in-prose"),
+        pytest.param("a.yml", "l2_auth_type: WPA2_WPA3_PERSONAL", id="type"),
+        pytest.param("a.py", f'auth_username="{VALUE}"', id="username"),
+        pytest.param("a.py", f'oauth_nonce="{VALUE}"', id="nonce"),
+        pytest.param("a.py", "SECRET_UUID = '2a0a0d6c-babf-454d-b93e-9ac9957b95e0'", id="uuid"),
+        pytest.param("a.env", "TINI_GPG_KEY=595E85A6B1B4779EA4DAAEC70B588DFF0527A9B7", id="openpgp"),
+        pytest.param("a.py", '@type_token("aws:ec2/flowLog:FlowLog")', id="namespaced"),
+        pytest.param("a.yml", '"password": hostvars[array]["eseries_password_1"]', id="index"),
+        pytest.param("a.json", '"refresh_token":"tGzv3JOkF0XG5Qx2TlKWIA"', id="published"),
+        pytest.param("a.txt", "Authorization: AWS4-HMAC-SHA256 Credential=a/b", id="scheme"),
+    ],
+)
+def test_what_only_looks_like_a_secret_is_none(path: str, line: str) -> None:
+    assert not find(f"{line}\n".encode(), path, KEY)
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        pytest.param("a.sh", f"mysql --password {VALUE} shop", id="option"),
+        pytest.param("a.xml", f"<password>{VALUE}</password>", id="element"),
+        pytest.param("a.txt", f"Authorization: Basic {VALUE}qw==", id="scheme"),
+        pytest.param("a.env", f"TINI_API_KEY={VALUE}", id="key"),
+        pytest.param("a.py", f'credentials["a"] = login(password="{VALUE}")', id="index"),
+    ],
+)
+def test_a_secret_in_the_same_place_is_found(path: str, line: str) -> None:
+    assert find(f"{line}\n".encode(), path, KEY)

@@ -155,7 +155,8 @@ def test_an_endpoint_that_gives_no_answer_is_asked_once_for_each_content() -> No
     assert search == default_engine().search(content, "a.yml", KEY)
 
 
-UNCERTAIN = {"secret_value": "correcthorse42", "context": "", "variable_name": "user_password"}
+UNSURE = "correcthorse42"
+UNCERTAIN = {"secret_value": UNSURE, "context": "", "variable_name": "user_password"}
 
 
 def variables(url: str) -> dict[str, str]:
@@ -167,7 +168,6 @@ def variables(url: str) -> dict[str, str]:
 
 
 async def test_the_service_asks_about_what_is_uncertain_and_sends_no_value() -> None:
-    value = UNCERTAIN["secret_value"]
     with endpoint(lambda: (200, said(0.0))) as (url, asked):
         async with running(create_app(Settings.from_environment({}))) as client:
             alone = (await client.post("/analyze", json=UNCERTAIN, headers=KEYS)).json()
@@ -179,7 +179,7 @@ async def test_the_service_asks_about_what_is_uncertain_and_sends_no_value() -> 
             version = (await client.get("/version")).json()["model_version"]
     (question,) = asked
     assert question["key"] == "Bearer a-key"
-    assert value not in json.dumps(question["body"])
+    assert UNSURE not in json.dumps(question["body"])
     assert verdict["probability"] == pytest.approx(alone["probability"] / 2, abs=1e-3)
     # Verdicts that a second opinion may have moved are no other version's in the cache.
     assert verdict["model_version"] == version != alone["model_version"]
@@ -188,12 +188,12 @@ async def test_the_service_asks_about_what_is_uncertain_and_sends_no_value() -> 
 def test_the_scan_asks_when_it_is_configured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "a.yml").write_text(f"user_password: {UNCERTAIN['secret_value']}\n")
+    (tmp_path / "a.yml").write_text(f"user_password: {UNSURE}\n")
     with endpoint(lambda: (200, said(1.0))) as (url, asked):
         for name, text in variables(url).items():
             monkeypatch.setenv(name, text)
         main(["scan", str(tmp_path), "--format", "json"])
-    assert UNCERTAIN["secret_value"] not in json.dumps(asked[0]["body"])
+    assert UNSURE not in json.dumps(asked[0]["body"])
     assert "+opinion-" in json.loads(capsys.readouterr().out)["model_version"]
 
 

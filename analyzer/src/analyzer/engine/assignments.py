@@ -83,7 +83,9 @@ _HEAD = re.compile(
     rb")\Z"
 )
 _SCHEMES = (b"Basic ", b"Bearer ", b"basic ", b"bearer ", b"Token ", b"token ", b"BEARER ")
-_NOT_VALUES = frozenset(scheme.strip() for scheme in _SCHEMES) | {b"value", b"str", b"string", b"String"}
+_NOT_VALUES = frozenset(scheme.strip() for scheme in _SCHEMES) | {b"value", b"str", b"string", b"String"} | {
+    b"AWS4-HMAC-SHA256", b"Digest", b"Negotiate", b"NTLM", b"OAuth", b"ApiKey",
+}  # fmt: skip
 _UNQUOTED = re.compile(rb"[^\s\"'`,;<>(){}\[\]|&#\\]{1,512}")
 _UNQUOTED_LINE = re.compile(rb"[^\s\"'`<>{}\[\]]{1,512}")
 _CONTINUED = re.compile(

@@ -13,7 +13,7 @@ from analyzer.engine.classifier import Classifier, packaged_classifier
 from analyzer.engine.encodings import as_utf8
 from analyzer.engine.features import vector
 from analyzer.engine.file_types import extension_of
-from analyzer.engine.filters import is_worth_judging
+from analyzer.engine.filters import is_worth_judging, names_something_else
 from analyzer.engine.locate import Locator, Match
 from analyzer.engine.names import read_name
 from analyzer.engine.privacy import Fingerprinter, redacted
@@ -55,10 +55,11 @@ class Engine:
         located = self.locator.locate(content, path, limit)
         found = [_matched(path, fingerprint, commit, match) for match in located.matches]
         extension = extension_of(path)
-        probabilities = [self.probability(candidate, extension) for candidate in located.candidates]
+        candidates = [each for each in located.candidates if not names_something_else(each)]
+        probabilities = [self.probability(candidate, extension) for candidate in candidates]
         if self.opinion:
-            probabilities = _with_opinion(self.opinion, located.candidates, extension, probabilities)
-        for candidate, probability in zip(located.candidates, probabilities, strict=True):
+            probabilities = _with_opinion(self.opinion, candidates, extension, probabilities)
+        for candidate, probability in zip(candidates, probabilities, strict=True):
             if probability >= (MINIFIED if candidate.is_minified else self.classifier.threshold):
                 found.append(_judged(path, fingerprint, commit, candidate, probability))
         return Search(tuple(_with_lines(content, found)), located.complete)
@@ -89,7 +90,7 @@ class Engine:
             return self._verdict(False, 0.02, "None", "low", (reason,), preview, print_)
         candidate = _given(raw, context.encode(errors="surrogatepass"), variable_name)
         # Of a value whose name says nothing, or that names something else, the classifier has learnt nothing.
-        is_known = is_worth_judging(candidate, "")
+        is_known = is_worth_judging(candidate, "") and not names_something_else(candidate)
         probability = self.probability(candidate, "") if is_known else UNNAMED
         if is_known and self.opinion:
             [probability] = _with_opinion(self.opinion, [candidate], "", [probability])

@@ -7,7 +7,7 @@ import re
 
 from analyzer.engine.assignments import Candidate
 from analyzer.engine.features import is_inside_string
-from analyzer.engine.file_types import CODE, group_of
+from analyzer.engine.file_types import CODE, SHELL, group_of
 from analyzer.engine.names import AUTHORIZATION, CREDENTIAL, KEY, PASSWORD, SECRET, TOKEN
 
 MAX_BLANKS = 3
@@ -39,7 +39,7 @@ _SQL = re.compile(
 )
 _FUNCTION = re.compile(rb"(?:[a-z][A-Z]|_)\w*[ \t]+[\"'`]\Z")
 _ANNOTATION = re.compile(rb"[\w][ \t]*:[ \t]*[\"']\Z")
-_ARN = re.compile(rb"arn:(?:aws|\$\{)[^\s\"']*\Z")
+_ARN = re.compile(rb"arn:(?:aws|secretsmanager|\$\{)[^\s\"']*\Z")
 _COLOUR = re.compile(rb"\A#[0-9A-Fa-f]{3,8}\Z")
 _REFERENCE = re.compile(
     rb"\A(?:arn:|aws:arn:|urn:|https?://|s3://|file:|/[\w-]+(?:/[\w.-]+)+/?\Z|\./|\.\./|~/|\$|\{\{|\{[\w.]+\}\Z|<[^>]*>\Z|%[(sd]|@[\w.]+\Z|"
@@ -53,6 +53,7 @@ _LOOKED_UP = re.compile(
     rb"exists|has|contains|delete|remove|pop|key|name|type|column|symbol|ref|(?<![a-z])_|(?<![a-z])t)"
     rb"(?:_?(?:text|secret|string|property|value|password|var|parameter|"
     rb"item|attribute|attr|data|key|token))?[\[(][ \t]*[\"'`]\Z"
+    rb"|\][ \t]*\[[\"']\Z|\bgetpw\w{1,10}\([ \t]*[\"']\Z"
 )
 _STAND_IN = re.compile(
     rb"(?i)example|placeholder|your[-_ ]|your(?:password|token|key|secret)|xxxx|redacted|"
@@ -101,7 +102,28 @@ _KIND_ITSELF = re.compile(
     rb"(?:password|passwd|passw|pwd|secret|token|key|apikey|auth|credentials?)s?\Z"
 )
 _LOOK_UP = re.compile(
-    r"\.(?:get|pop|has|find|fetch|read|load|delete|remove|includes?|index_?of|starts_?with)\w*\Z", re.I
+    r"\.(?:get|pop|has|find|fetch|read|load|delete|remove|includes?|index_?of|starts_?with)\w*\Z|_from_\w+\Z",
+    re.I,
+)
+_KIND_NUMBERED = re.compile(rb"(?i)\A(?:password|passwd|pass|secret|token|key)_?\d\Z")
+# Names that end so say what their value is: no secret, however it looks.
+_NEVER_SECRET = frozenset(
+    ("type", "types", "mode", "algorithm", "alg", "length", "len", "size", "spec", "specs", "management",
+     "policy", "method", "scheme", "format", "nonce", "signature", "timestamp", "username", "user", "prefix",
+     "suffix", "uuid", "status", "state", "version")
+)  # fmt: skip
+_OPENPGP = frozenset(("gpg", "pgp"))
+_OPENPGP_ID = re.compile(rb"\A(?:0x)?(?:[0-9A-Fa-f]{8}|[0-9A-Fa-f]{16}|[0-9A-Fa-f]{40})\Z|GPG-KEY")
+_PUBLIC_KEY = (b"AAAAB3NzaC1", b"AAAAC3NzaC1lZDI1", b"AAAAE2VjZHNhL", b"ssh-rsa ", b"ssh-ed25519 ")
+_NAMESPACED = re.compile(rb"\A[A-Za-z][\w.-]*(?:[:/][A-Za-z][\w.-]*){2,}\Z")
+_PROSE = re.compile(rb"\A[.,]?[ \t](?:[a-z]{2,}\b(?![=:(])|\([A-Za-z])")
+_WORD = re.compile(rb"\A[A-Za-z_]\w*\Z")
+_INDEX = re.compile(rb"\A\[[\w\"'.-]+\][\[. |]")
+# Published in RFC 6749, 6750 and 5849, and copied from there into the documentation of every client.
+_PUBLISHED = frozenset(
+    b"2YotnFZFEjr1zCsicMWpAA tGzv3JOkF0XG5Qx2TlKWIA mF_9.B5f-4.1JqM czZCaGRSa3F0MzpnWDFmQmF0M2JW SlAV32hkKG "
+    b"ad180jjd733klru7 h480djs93hd8 0685bd9184jfhq22 dpf43f3p2l4k3l03 kd94hf93k423kf44 nnch734d00sl2jdk "
+    b"9djdj82h48djs9d2 gX1fBat3bV 7Fjfp0ZBr1KtDRbnfVdmIw".split()
 )
 _NEVER_WORDS = frozenset((TOKEN, KEY, CREDENTIAL, AUTHORIZATION))
 _SYNTAX = re.compile(rb"A-Za|a-z0-9|0-9a-z|a-zA-Z|A-Z0-9|ABCDEFGH|abcdefgh|\\[dwsb.]|\.[*+]|\A\(")
@@ -121,9 +143,19 @@ def is_worth_judging(candidate: Candidate, extension: str) -> bool:
         return False
     if name.words[0] in _INTERFACE_TEXTS or (name.about and not name.last and len(value) < SHORT):
         return False
-    if sum(map(_is_alphanumeric, value)) < 3 or _STAND_IN.search(value):
+    if sum(map(_is_alphanumeric, value)) < 3 or _STAND_IN.search(value) or value in _PUBLISHED:
+        return False
+    if _is_prose(candidate, extension):
         return False
     return _is_literal(candidate, extension) and not _is_reference(candidate)
+
+
+def names_something_else(candidate: Candidate) -> bool:
+    """Whether the name's last word says that the value is a type, a size, a user, and no secret.
+
+    No part of `is_worth_judging`: the classifier learns from such names what it is to speak about a secret.
+    """
+    return not candidate.name.last and candidate.name.words[-1] in _NEVER_SECRET
 
 
 def is_translation(path: str) -> bool:
@@ -165,6 +197,18 @@ def _is_literal(candidate: Candidate, extension: str) -> bool:
     return is_inside_string(before, False) and (separator != ":" or has_digit)
 
 
+def _is_prose(candidate: Candidate, extension: str) -> bool:
+    """Whether an option, an element or a scheme is only spoken of: `--password options instead of`."""
+    value, separator = candidate.value, candidate.separator
+    if candidate.quoted or not value.isalnum() or not _PROSE.match(candidate.after):
+        return False
+    if separator == "space":
+        return value.islower() and value.isalpha() and group_of(extension) != SHELL
+    if separator == "element":
+        return value.islower() and value.isalpha()
+    return separator == "header" and b"uthorization" not in candidate.before and value[-4:].isalpha()
+
+
 def _in_quotes(before: bytes) -> bool:
     return is_inside_string(before, True)
 
@@ -176,7 +220,9 @@ def _is_reference(candidate: Candidate) -> bool:
     # A web token is judged by its own rule: what that does not take has no key or no signature.
     if value.startswith(b"eyJ") and b"." in value:
         return True
-    if _SYNTAX.search(value) or _TYPE_NAME.match(value):
+    if _SYNTAX.search(value) or _TYPE_NAME.match(value) or value.startswith(_PUBLIC_KEY):
+        return True
+    if _is_public(candidate):
         return True
     if _REFERENCE.match(value) or _COLOUR.match(value) or (_DOTTED.match(value) and not value.isdigit()):
         return True
@@ -193,7 +239,7 @@ def _is_reference(candidate: Candidate) -> bool:
     if candidate.separator == "url" and _EXAMPLE_HOST.match(candidate.after):
         return True
     # `new Credential("word")` makes one; a key of words is none even there.
-    is_made = candidate.separator == "(" and candidate.name.kind != KEY
+    is_made = candidate.separator == "(" and candidate.name.kind not in (KEY, TOKEN)
     if candidate.name.kind in _NEVER_WORDS and not is_made and len(value) < 24 and _PLAIN_WORDS.match(value):
         return True
     if candidate.separator == "header" and value.isalpha() and (value.islower() or len(value) < 12):
@@ -205,6 +251,18 @@ def _is_reference(candidate: Candidate) -> bool:
     if candidate.separator != "(" and _LOOKED_UP.search(candidate.before):
         return True
     return is_name_again(candidate)
+
+
+def _is_public(candidate: Candidate) -> bool:
+    """Whether the value can only be what all may see: an OpenPGP key's id, a type, a field, a variable."""
+    name, value, separator = candidate.name, candidate.value, candidate.separator
+    if not _OPENPGP.isdisjoint(name.words) and _OPENPGP_ID.search(value):
+        return True
+    if separator == "(" and name.kind == TOKEN and _NAMESPACED.match(value):
+        return True
+    if not candidate.quoted and _WORD.match(value) and _INDEX.match(candidate.after):
+        return True
+    return separator == "," and bool(_KIND_NUMBERED.match(value))
 
 
 def is_name_again(candidate: Candidate) -> bool:

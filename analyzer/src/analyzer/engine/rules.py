@@ -8,7 +8,7 @@ from analyzer.engine.structures import STRUCTURES
 from analyzer.engine.tokens import TOKENS
 
 RULES: tuple[Rule, ...] = TOKENS + STRUCTURES
-RULES_VERSION = "rules-2026.11.2"
+RULES_VERSION = "rules-2026.11.3"
 
 TYPE_OF_KIND = {
     PASSWORD: "Password",
