@@ -10,7 +10,7 @@ unexport KUBECONFIG
 export PATH := $(CURDIR)/$(VENV):$(CURDIR)/.platform/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help train setup demo up status down reset test lint lock test-cluster test-long bench-platform
+.PHONY: help train setup demo up status down reset test lint lock test-cluster test-long bench-platform bench-analyzer
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ test-cluster: setup ## the system tests against another cluster: make test-clust
 
 bench-platform: setup ## the figures: start, memory, the cluster double, the gateway, takeovers (a platform of its own)
 	@PYTHONPATH=tests $(VENV)/python tests/platform/bench_platform.py
+
+bench-analyzer: setup ## the analyzer's figures beside its peers (DATA=labelled sets held aside, TRAIN=labelled lines, TREE=folder)
+	@$(VENV)/python analyzer/benches/bench_analyzer.py $(addprefix --data ,$(DATA)) \
+		$(addprefix --train ,$(TRAIN)) $(addprefix --tree ,$(TREE))
 
 train: setup ## train the analyzer's classifier and write its card: make train DATA=labelled.jsonl.gz
 	@test -r "$(DATA)" || { echo "train: name the labelled lines: make train DATA=labelled.jsonl.gz" >&2; exit 2; }
