@@ -155,7 +155,7 @@ def test_an_endpoint_that_gives_no_answer_is_asked_once_for_each_content() -> No
     assert search == default_engine().search(content, "a.yml", KEY)
 
 
-UNSURE = "correcthorse42"
+UNSURE = "river77"
 UNCERTAIN = {"secret_value": UNSURE, "context": "", "variable_name": "user_password"}
 
 
