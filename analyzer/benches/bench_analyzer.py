@@ -55,16 +55,16 @@ def labelled_rows(sets: list[Path], bin: Path, scratch: Path) -> Iterator[Row]:
     """F1 on the sets that are named; without any, what is missing."""
     if not sets:
         for what, (f1, precision) in REACH_F1.items():
-            at = f" at P >= {precision}" if precision else ""
-            yield Row(f"held aside: {what}", f"F1 >= {f1}{at}", "no set is named by DATA=")
+            at = f" at P >= {precision:.2f}" if precision else ""
+            yield Row(f"held aside: {what}", f"F1 >= {f1:.2f}{at}", "no set is named by DATA=")
     for number, data in enumerate(sets):
         folder = scratch / f"set-{number}"
         folder.mkdir()
         for result in bench_labelled.compared(data, bin, folder):
             f1, precision = REACH_F1[result.what]
             holds = result.ours.f1 >= f1 and result.ours.precision >= precision
-            at = f" at P >= {precision}" if precision else ""
-            yield Row(f"held aside: {result.what}", f"F1 >= {f1}{at}", str(result.ours), holds)
+            at = f" at P >= {precision:.2f}" if precision else ""
+            yield Row(f"held aside: {result.what}", f"F1 >= {f1:.2f}{at}", str(result.ours), holds)
             for peer, score in result.peers.items():
                 yield Row(f"  {peer}", "", str(score))
 

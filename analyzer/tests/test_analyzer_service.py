@@ -12,6 +12,7 @@ from dataclasses import replace
 import analyzer_shapes as shapes
 import httpx
 import pytest
+from analyzer_servers import running
 
 from analyzer.engine.privacy import Fingerprinter
 from analyzer.service.app import create_app
@@ -26,13 +27,18 @@ SETTINGS = Settings(
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(SETTINGS) as made:
+    async with running(create_app(SETTINGS)) as made:
         yield made
 
 
 def client_of(settings: Settings, lifecycle: Lifecycle | None = None) -> httpx.AsyncClient:
     transport = httpx.ASGITransport(create_app(settings, lifecycle))
     return httpx.AsyncClient(transport=transport, base_url="http://analyzer")
+
+
+async def test_it_is_not_ready_before_the_engine_has_shown_that_it_works() -> None:
+    async with client_of(SETTINGS) as not_begun:
+        assert (await not_begun.get("/readiness")).status_code == 503
 
 
 @pytest.mark.parametrize(
@@ -167,14 +173,14 @@ async def test_draining_shows_in_readiness_and_closes_connections_but_requests_a
 async def test_when_too_many_wait_the_next_is_told_to_come_back() -> None:
     app = create_app(replace(SETTINGS, workers=1, max_waiting=0))
     workers = app.state.runtime.workers
-    running, release = threading.Event(), threading.Event()
+    begun, release = threading.Event(), threading.Event()
 
     def occupy() -> None:
-        running.set()
+        begun.set()
         release.wait(30)
 
     busy = asyncio.create_task(workers.run(occupy))
-    await asyncio.to_thread(running.wait, 30)
+    await asyncio.to_thread(begun.wait, 30)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://a") as client:
         answer = await client.post("/analyze", json={"secret_value": "a"}, headers=KEYS)
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
