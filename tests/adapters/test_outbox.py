@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -135,6 +136,13 @@ def test_a_page_says_what_happened_what_was_done_and_what_to_do() -> None:
     for part in (PAGE.title, PAGE.happened, PAGE.done, PAGE.todo, PAGE.log_url):
         assert part in text
         assert part in PAGE.text
+
+
+def test_what_a_page_quotes_is_no_mark_up_and_mentions_nobody() -> None:
+    page = replace(PAGE, happened="a secret in <!channel> & <https://example.com|here>")
+    shown = [str(block["text"]["text"]) for block in blocks(page) if "text" in block]
+    assert "a secret in &lt;!channel&gt; &amp; &lt;https://example.com|here&gt;" in shown[0]
+    assert "<" not in "".join(shown)
 
 
 def test_the_key_is_one_per_failed_run() -> None:

@@ -70,7 +70,7 @@ class Pager:
         already = await self._chat.find(page.channel, page.key)
         if already is not None:
             return already
-        await self._chat.post(page.channel, page.key, page.text, blocks(page))
+        await self._chat.post(page.channel, page.key, literal(page.text), blocks(page))
         seen = await self._chat.find(page.channel, page.key)
         if seen is None:
             raise Unavailable(f"{page.channel} took the page but does not show it")
@@ -81,9 +81,9 @@ def blocks(page: Page) -> Sequence[Mapping[str, Any]]:
     """The page in Slack's Block Kit, at most 3000 characters a section
     (https://api.slack.com/reference/block-kit/blocks#section)."""
     parts = (
-        f"*{page.title}*\n{page.happened}",
-        f"*Done:* {page.done}",
-        f"*To do now:* {page.todo}",
+        f"*{literal(page.title)}*\n{literal(page.happened)}",
+        f"*Done:* {literal(page.done)}",
+        f"*To do now:* {literal(page.todo)}",
     )
     sections: list[Mapping[str, Any]] = [
         {"type": "section", "text": {"type": "mrkdwn", "text": part[:3000]}} for part in parts
@@ -92,3 +92,9 @@ def blocks(page: Page) -> Sequence[Mapping[str, Any]]:
         link = {"type": "mrkdwn", "text": f"<{page.log_url}|Log of the task that failed>"}
         sections.append({"type": "context", "elements": [link]})
     return sections
+
+
+def literal(text: str) -> str:
+    """The text with Slack's three control characters as entities: a file named `<!channel>` calls nobody
+    (https://docs.slack.dev/messaging/formatting-message-text, "Escaping text")."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
