@@ -55,7 +55,8 @@ class Watch:
         self._metrics = metrics
         self.database = Dependency("database", shared[0])
         self.cache = Dependency("cache", shared[1])
-        self._export()
+        for dependency in (self.database, self.cache):
+            self._seen(dependency, None)
 
     @property
     def degraded(self) -> bool:
@@ -70,7 +71,7 @@ class Watch:
     async def look(self) -> None:
         """One look at everything."""
         await asyncio.gather(self._look(self.cache, self._cache.ping), self._look(self.database, self._sync))
-        self._export()
+        self._metrics.pending_verdicts.set(self._recorder.pending)
 
     async def _sync(self) -> None:
         await self._registry.refresh()
@@ -89,11 +90,11 @@ class Watch:
             problem = "unexpected error; see the log"
         if (problem is None) is not dependency.up:
             log.warning("%s: %s", dependency.name, problem or "answers again")
-        dependency.problem = problem
+        self._seen(dependency, problem)
         dependency.seconds = time.monotonic() - begin
         dependency.looked_at = time.monotonic()
 
-    def _export(self) -> None:
-        for dependency in (self.database, self.cache):
-            self._metrics.dependency_up.labels(dependency.name).set(dependency.up)
-        self._metrics.pending_verdicts.set(self._recorder.pending)
+    def _seen(self, dependency: Dependency, problem: str | None) -> None:
+        """Health and metric change together, also while the look at the other dependency still waits."""
+        dependency.problem = problem
+        self._metrics.dependency_up.labels(dependency.name).set(dependency.up)
