@@ -22,6 +22,9 @@ from .running import OPEN_SECONDS, PLAUSIBLE_SECONDS, Running, Wait
 from .scrubbing import Scrubber, without_protobuf_zeros
 from .watch_events import as_far, by_object, is_artefact, learn_events, stages, typed
 
+HANGS_AFTER = 30.0
+"""Seconds past its timeoutSeconds after which a watch counts as one that never ends."""
+
 
 class Watch(Running):
     """A watch; events are collected until as many states were seen as recorded."""
@@ -130,7 +133,7 @@ class Watch(Running):
             and int(self.exchange.parameters.get("timeoutSeconds", "600")) <= 8
         ):
             try:
-                limit = int(self.exchange.parameters.get("timeoutSeconds", "8")) + 1.5
+                limit = int(self.exchange.parameters.get("timeoutSeconds", "8")) + HANGS_AFTER
                 await asyncio.wait_for(asyncio.shield(self._task), limit)
             except TimeoutError:
                 self.trouble = self.trouble or "the watch did not end after its timeoutSeconds"
