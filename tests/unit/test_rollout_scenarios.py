@@ -384,7 +384,7 @@ async def test_a_route_moved_by_hand_in_the_warm_window_is_paged_and_stays(scene
     assert scene.world.weights == by_hand
     (held,) = [p.page for p in scene.ledger.outbox_table.pages.values() if "decision" in p.page.title]
     assert "somebody moved the route" in held.happened
-    assert "without a decision it stays as it is" in held.todo
+    assert "Without a decision it stays as it is." in held.todo
 
 
 async def test_airflow_is_told_once_of_a_rollback_that_nobody_asked_for(scene: Scene) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from platform_ops.adapters.lease import Lease, leased
 from platform_ops.core.errors import Held, PermanentError, StaleHolder, TemporaryError
+from platform_ops.core.paging import held_page
 from platform_ops.core.records import Entry
 from platform_ops.core.rollout import after_refusal, decide
 from platform_ops.core.state import (
@@ -23,7 +24,6 @@ from platform_ops.core.state import (
 
 from .acting import act
 from .observing import Observer
-from .pages import held_page
 from .ports import Ports
 from .views import Progress, RolloutView
 

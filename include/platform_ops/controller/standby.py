@@ -9,11 +9,11 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from platform_ops.core.errors import OpsError
+from platform_ops.core.paging import ended_badly_page
 from platform_ops.core.reports import needs_report, report_of
 from platform_ops.core.state import Phase, Rollout
 
 from .driving import drive
-from .pages import ended_badly_page
 from .ports import Ports
 
 log = logging.getLogger(__name__)

@@ -10,6 +10,9 @@ from datetime import datetime
 
 from .state import Phase, Rollout
 
+TASK = "roll_out"
+"""The task that moves the traffic: clearing it lifts a hold."""
+
 
 @dataclass(frozen=True)
 class Page:
@@ -78,9 +81,38 @@ def page_of(
         title=f"{what} did not get into {environment}: {failure.task} failed",
         happened=failure.why,
         done=_done(rollout),
-        todo=_todo(rollout, failure, escalation),
+        todo=_todo(rollout, failure.task, escalation),
         log_url=failure.log_url,
         channel=channel,
+    )
+
+
+def held_page(rollout: Rollout, why: str) -> Page:
+    """The page of a rollout that the controller holds until somebody decides."""
+    title = f"{_named(rollout)} is held and waits for a decision"
+    done = f"The weights stay as they are ({_shares(rollout)})."
+    return _of_rollout(rollout, "held", title, why, done, f"{_decide(rollout)} {_unless_decided(rollout)}")
+
+
+def ended_badly_page(rollout: Rollout) -> Page:
+    """The page of a rollout that ended while no task of a run watched it."""
+    ended = "needs attention" if rollout.phase is Phase.NEEDS_ATTENTION else "was rolled back"
+    title = f"{_named(rollout)} {ended}"
+    return _of_rollout(rollout, "failed", title, rollout.reason, _done(rollout), _todo(rollout))
+
+
+def _of_rollout(rollout: Rollout, kind: str, title: str, happened: str, done: str, todo: str) -> Page:
+    target = rollout.target
+    return Page(
+        key=page_key(target.service, target.environment, rollout.run_id, kind),
+        service=target.service,
+        environment=target.environment,
+        title=title,
+        happened=happened,
+        done=done,
+        todo=todo,
+        log_url=rollout.log_url,
+        channel=rollout.plan.page_channel,
     )
 
 
@@ -100,16 +132,38 @@ def _done(rollout: Rollout | None) -> str:
     )
 
 
-def _todo(rollout: Rollout | None, failure: Failure, escalation: Sequence[str]) -> str:
-    if rollout is not None and rollout.phase is Phase.NEEDS_ATTENTION:
-        target = f"{rollout.target.service} {rollout.target.environment}"
-        words = f"Look at both colours now (ops status {target}); repair one, then ops rollback {target}."
-    elif rollout is not None and not rollout.phase.terminal:
-        target = f"{rollout.target.service} {rollout.target.environment}"
-        words = f"Decide: clear {failure.task} to go on, or ops rollback {target}."
-    else:
-        words = "Users get the version before. Read the log, correct the cause, and promote again."
+def _todo(rollout: Rollout | None, task: str = TASK, escalation: Sequence[str] = ()) -> str:
+    words = _what_to_do(rollout, task)
     return f"{words} If nobody can: {', then '.join(escalation)}." if escalation else words
+
+
+def _what_to_do(rollout: Rollout | None, task: str) -> str:
+    if rollout is not None and rollout.phase is Phase.NEEDS_ATTENTION:
+        where = f"{rollout.target.service} {rollout.target.environment}"
+        return f"Look at both colours now (ops status {where}); repair one, then ops rollback {where}."
+    if rollout is not None and not rollout.phase.terminal:
+        return _decide(rollout, task)
+    again = "Read the log, correct the cause, and promote again."
+    if rollout is not None and rollout.first_release:
+        return f"Nobody can use it before it is there. {again}"
+    return f"Users get the version before. {again}"
+
+
+def _decide(rollout: Rollout, task: str = TASK) -> str:
+    back = f"ops rollback {rollout.target.service} {rollout.target.environment}"
+    return f"Decide: clear {task} of {rollout.run_id} in Airflow to go on, or {back}."
+
+
+def _unless_decided(rollout: Rollout) -> str:
+    """Before the promotion is through, time decides when nobody does; afterwards nothing moves by itself."""
+    if rollout.phase.reached(Phase.PROMOTED):
+        return "Without a decision it stays as it is."
+    minutes = rollout.plan.hold_limit.total_seconds() / 60
+    return f"Without a decision it rolls back in {minutes:g} min."
+
+
+def _named(rollout: Rollout) -> str:
+    return f"{rollout.target.service} {rollout.release.name} in {rollout.target.environment}"
 
 
 def _shares(rollout: Rollout) -> str:
