@@ -14,13 +14,10 @@ from analyzer.engine.detect import Engine, default_engine
 from analyzer.engine.privacy import Fingerprinter
 from analyzer.training.benchmark import measure_files, measure_rows, measure_tree
 from analyzer.training.evaluate import average_precision, calibration_error, score
+from analyzer.training.report import train
 from analyzer.training.rows import BadRows, Row, read_rows, shape_of
 from analyzer.training.synthesis import value_of, vocabulary
 from analyzer.training.train import folds_of
-
-pytest.importorskip("lightgbm")
-
-from analyzer.training.report import train
 from analyzer.training.write import model_document
 
 MARK = "⟦VALUE⟧"
