@@ -55,13 +55,35 @@ async def test_a_worker_that_dies_makes_no_model(monkeypatch: pytest.MonkeyPatch
         assert "ended with code 1" in str(job["problem"])
 
 
-async def test_only_so_many_jobs_wait() -> None:
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """No training process starts before it is set: a quick one would make room while a test still asks."""
+    opened = asyncio.Event()
+    really_start = asyncio.create_subprocess_exec
+
+    async def start(*command: str, **options: object) -> asyncio.subprocess.Process:
+        await opened.wait()
+        return await really_start(*command, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
+    return opened
+
+
+@pytest.mark.parametrize("at_once", [False, True], ids=["one by one", "at once"])
+async def test_only_so_many_jobs_wait(gate: asyncio.Event, at_once: bool) -> None:
     async with running(create_app(SETTINGS)) as client:
-        answers = [await begin(client) for _ in range(training.MOST_JOBS + 1)]
-        assert [answer.status_code for answer in answers] == [202] * training.MOST_JOBS + [429]
-        assert answers[-1].headers["retry-after"] == "1"
-        for answer in answers[:-1]:
-            assert (await end_of(client, answer))["status"] == "succeeded"
+        asked = training.MOST_JOBS + 1
+        if at_once:
+            answers = await asyncio.gather(*(begin(client) for _ in range(asked)))
+        else:
+            answers = [await begin(client) for _ in range(asked)]
+        assert sorted(answer.status_code for answer in answers) == [202] * training.MOST_JOBS + [429]
+        (refused,) = (answer for answer in answers if answer.status_code == 429)
+        assert refused.headers["retry-after"] == "1"
+        gate.set()
+        for answer in answers:
+            if answer is not refused:
+                assert (await end_of(client, answer))["status"] == "succeeded"
 
 
 async def test_two_jobs_for_one_name_make_one_version() -> None:

@@ -47,21 +47,30 @@ class Training:
         self._workers = workers
         self._one = asyncio.Semaphore(1)
         self._tasks: dict[asyncio.Task[None], TrainingJob] = {}
+        self._submitted = 0
 
     @property
     def open_jobs(self) -> int:
-        """Jobs that run or wait here."""
-        return len(self._tasks)
+        """Jobs that run or wait here, and those whose rows are being examined."""
+        return len(self._tasks) + self._submitted
 
     async def submit(self, rows: Sequence[LabelledRow], name: str | None, caller: str) -> TrainingJob:
         """A job that the store has confirmed.
 
         Raises `HostileRows`, `Conflict` for a name that is taken, `PoolFull` and `StoreUnavailable`.
         """
-        if len(self._tasks) >= MOST_JOBS:
+        if self.open_jobs >= MOST_JOBS:
             raise PoolFull
         if name is not None and (name == self._registry.builtin or name in self._registry.snapshot.versions):
             raise Conflict(f"a version named {name!r} exists already")
+        # Its place is taken before anything is waited for, or requests that come at once would all find it free.
+        self._submitted += 1
+        try:
+            return await self._begun(rows, name, caller)
+        finally:
+            self._submitted -= 1
+
+    async def _begun(self, rows: Sequence[LabelledRow], name: str | None, caller: str) -> TrainingJob:
         examples = await self._workers.run(lambda: examine(rows, self._detector.judge))
         now = datetime.now(UTC)
         job = TrainingJob(uuid4(), JobStatus.QUEUED, len(rows), now, caller, now)
