@@ -247,7 +247,9 @@ async def test_a_missing_service_is_said_in_the_status(platform: Platform) -> No
         await platform.kube("DELETE", "/api/v1/namespaces/prod/services/app-green")
 
         async def told() -> bool:
-            return (await platform.conditions())["ResolvedRefs"]["reason"] == "BackendNotFound"
+            # The gateway routes before it has written its first status.
+            resolved = (await platform.conditions()).get("ResolvedRefs", {})
+            return resolved.get("reason") == "BackendNotFound"
 
         await eventually(told)
         assert (await platform.conditions())["ResolvedRefs"][
