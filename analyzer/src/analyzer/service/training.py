@@ -63,7 +63,7 @@ class Training:
             raise PoolFull
         if name is not None and (name == self._registry.builtin or name in self._registry.snapshot.versions):
             raise Conflict(f"a version named {name!r} exists already")
-        # Its place is taken before anything is waited for, or requests that come at once would all find it free.
+        # Its place is taken before anything is waited for, or requests that come at once all find it free.
         self._submitted += 1
         try:
             return await self._begun(rows, name, caller)
