@@ -36,7 +36,7 @@ FROM_CALLER = (
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """`make test-long RESUME=1` goes on: cases of the matrix that passed with this very source are left out."""
+    """`make test-long RESUME=1` leaves out what passed of the crash matrix with this very source."""
     if not os.environ.get("RESUME"):
         return
     passed = passed_with(source_hash())

@@ -62,6 +62,8 @@ async def strike(platform: OwnPlatform, place: Place, case: Case) -> Struck:
             token = (await place.desk.ledger.rollouts.get(rollout_id)).token
             hit = monotonic()
             await _hit(platform, place, struck, case.victim, holder)
+            if case.victim is Victim.EVERYTHING:
+                hit = monotonic()  # Nobody can take over before something runs again.
             await until("the rollout is over", lambda: _over(place, struck, token, hit), limit=180)
             if case.victim not in (Victim.HOLDER, Victim.EVERYTHING):
                 code = await asyncio.to_thread(holder.wait, 60)
