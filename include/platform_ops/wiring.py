@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property, lru_cache
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import httpx
 
 from platform_ops.adapters.airflow_api import AirflowApi
 from platform_ops.adapters.clock import SystemClock
+from platform_ops.adapters.cluster_view import ClusterView
+from platform_ops.adapters.gathered_metrics import GatheredMetrics
 from platform_ops.adapters.git import GitRepositories
 from platform_ops.adapters.images import DEFAULT_BUILD_COMMAND, ImageName, RegistryImages
 from platform_ops.adapters.kube_api import KubeApi
@@ -32,13 +36,15 @@ from platform_ops.catalog.profiles import with_profile
 from platform_ops.controller.planning import rollout_request
 from platform_ops.controller.rollouts import NoCrashPoints, Ports, RolloutController, RolloutRequest
 from platform_ops.core.errors import CatalogError
-from platform_ops.core.ports import Clock, CrashPoints
+from platform_ops.core.ports import Clock, CrashPoints, Metrics
 from platform_ops.core.records import Promotion
 from platform_ops.settings import Settings, settings
 
-__all__ = ["Desk", "Settings", "catalog", "connect", "require_valid_catalog", "settings"]
+__all__ = ["Desk", "Settings", "catalog", "connect", "connect_shared", "require_valid_catalog", "settings"]
 
 _HTTP_TIMEOUT = httpx.Timeout(10.0)
+_GATHER = 0.02
+"""Seconds that a read of a rollout waits for others, where many are driven."""
 _NEVER_BY_PROXY = {"all://127.0.0.1": None, "all://localhost": None}
 """A proxy of the environment is for Slack and registries outside, whatever NO_PROXY says."""
 
@@ -55,12 +61,23 @@ def require_valid_catalog() -> None:
 
 
 class Desk:
-    """Every port, made at first use: a process needs only the settings of what it asks for."""
+    """Every port, made at first use: a process needs only the settings of what it asks for.
+
+    `for_many`: it drives many rollouts at once, so that what they ask at the same moment is asked once.
+    """
 
     def __init__(
-        self, chosen: Settings, ledger: Ledger, http: httpx.AsyncClient, clock: Clock, crash: CrashPoints
+        self,
+        chosen: Settings,
+        ledger: Ledger,
+        http: httpx.AsyncClient,
+        clock: Clock,
+        crash: CrashPoints,
+        *,
+        for_many: bool = False,
     ) -> None:
         self.settings = chosen
+        self._for_many = for_many
         self.ledger = ledger
         self.clock = clock
         self._http = http
@@ -79,16 +96,22 @@ class Desk:
         return Manifests(Path(self.settings.need("manifests")), self.catalog)
 
     @cached_property
+    def cluster_view(self) -> ClusterView:
+        return ClusterView(self.kube)
+
+    @cached_property
     def workloads(self) -> KubernetesWorkloads:
-        return KubernetesWorkloads(self.kube, self.manifests.service)
+        reader = self.cluster_view if self._for_many else None
+        return KubernetesWorkloads(self.kube, self.manifests.service, reader=reader)
 
     @cached_property
     def router(self) -> HTTPRouteRouter:
         return HTTPRouteRouter(self.kube, self.workloads, LedgerApprovals(self.ledger), self.manifests.route)
 
     @cached_property
-    def metrics(self) -> PrometheusMetrics:
-        return PrometheusMetrics(self._http, self.settings.need("prometheus_url"))
+    def metrics(self) -> Metrics:
+        prometheus = PrometheusMetrics(self._http, self.settings.need("prometheus_url"))
+        return GatheredMetrics(prometheus) if self._for_many else prometheus
 
     @cached_property
     def probe(self) -> HttpProbe:
@@ -142,6 +165,8 @@ class Desk:
         return rollout_request(self.catalog, promotion, self.images, self.manifests)
 
     async def aclose(self) -> None:
+        if "cluster_view" in self.__dict__:
+            await self.cluster_view.aclose()
         if "kube" in self.__dict__:
             await self.kube.aclose()
 
@@ -155,18 +180,57 @@ class Desk:
 
 @asynccontextmanager
 async def connect(
-    chosen: Settings | None = None, *, clock: Clock | None = None, crash: CrashPoints | None = None
+    chosen: Settings | None = None,
+    *,
+    clock: Clock | None = None,
+    crash: CrashPoints | None = None,
+    for_many: bool = False,
 ) -> AsyncIterator[Desk]:
     """The desk of this process. Nothing is asked of any system before the first method is."""
     using = chosen or settings()
     ticking = clock or SystemClock()
     async with AsyncExitStack() as stack:
-        ledger = await stack.enter_async_context(Ledger.connect(using.need("ledger_dsn"), ticking))
+        gather = _GATHER if for_many else 0.0
+        connecting = Ledger.connect(using.need("ledger_dsn"), ticking, gather=gather)
+        ledger = await stack.enter_async_context(connecting)
         client = httpx.AsyncClient(timeout=_HTTP_TIMEOUT, mounts=_NEVER_BY_PROXY)
         http = await stack.enter_async_context(client)
-        desk = Desk(using, ledger, http, ticking, crash or NoCrashPoints())
+        desk = Desk(using, ledger, http, ticking, crash or NoCrashPoints(), for_many=for_many)
         stack.push_async_callback(desk.aclose)
         yield desk
+
+
+class _Shared:
+    """The desk of an event loop, and how many use it now."""
+
+    def __init__(self) -> None:
+        self.opening = asyncio.Lock()
+        self.users = 0
+        self.stack = AsyncExitStack()
+        self.desk: Desk | None = None
+
+
+_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def connect_shared() -> AsyncIterator[Desk]:
+    """One desk for everybody in this event loop, opened by the first and closed by the last: Airflow's
+    triggerer runs hundreds of rollouts in one loop, and each must not have its own connections."""
+    shared = _shared.setdefault(asyncio.get_running_loop(), _Shared())
+    async with shared.opening:
+        if shared.desk is None:
+            shared.desk = await shared.stack.enter_async_context(connect(for_many=True))
+        shared.users += 1
+    try:
+        yield shared.desk
+    finally:
+        shared.users -= 1
+        # Closing waits for connections: somebody who comes meanwhile opens a new one afterwards.
+        async with shared.opening:
+            if shared.users == 0 and shared.desk is not None:
+                shared.desk = None
+                await shared.stack.aclose()
 
 
 def _loaded(chosen: Settings) -> Loaded:

@@ -6,18 +6,22 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from time import monotonic
 from typing import Any
 
 from platform_ops.core.errors import NotFound, Refused, Unavailable
 from platform_ops.core.ports import ColourStatus, Manifest
 from platform_ops.core.release import Colour, Target
 
+from .cluster_view import DirectReader, Reader
 from .kube_api import APPLY, KubeApi, object_path
 
 Object = Mapping[str, Any]
 RenderService = Callable[[Target, Colour], Manifest]
 REVISION = "deployment.kubernetes.io/revision"
 TEMPLATE_HASH = "pod-template-hash"
+OWN_WRITES_SHOWN = 20.0
+"""Seconds after a write within which a view of the cluster is not asked: longer than it can be behind."""
 _FAILING = frozenset(
     {
         "CrashLoopBackOff",
@@ -41,15 +45,20 @@ class KubernetesWorkloads:
         api: KubeApi,
         render_service: RenderService,
         *,
+        reader: Reader | None = None,
         poll: timedelta = timedelta(milliseconds=500),
         removal_limit: timedelta = timedelta(minutes=2),
     ) -> None:
         self._api = api
+        self._direct = DirectReader(api)
+        self._reader = reader or self._direct
+        self._written: dict[Target, float] = {}
         self._render_service = render_service
         self._poll = poll
         self._removal_limit = removal_limit
 
     async def apply(self, target: Target, manifests: Sequence[Manifest]) -> None:
+        self._writes(target)
         for manifest in manifests:
             path = object_path(
                 manifest["apiVersion"], manifest["kind"], target.namespace, manifest["metadata"]["name"]
@@ -60,20 +69,19 @@ class KubernetesWorkloads:
                 raise Refused(f"{missing}; create the namespace {target.namespace} first") from missing
 
     async def status(self, target: Target, colour: Colour) -> ColourStatus:
-        deployment = await self._api.find(target.context, self._deployment(target, colour))
+        """By the reader; directly for as long as it may not show yet what was written here."""
+        reader = self._direct if self._wrote_just_now(target) else self._reader
+        place = (target.context, "apps/v1", "Deployment", target.namespace, target.deployment(colour))
+        deployment = await reader.find(*place)
         if deployment is None:
             return ColourStatus(exists=False)
-        listed = asyncio.gather(
-            self._list(target, "v1", "Pod", _selector(target, colour)),
-            self._list(target, "apps/v1", "ReplicaSet", _selector(target, colour)),
-            self._list(
-                target,
-                "discovery.k8s.io/v1",
-                "EndpointSlice",
-                f"kubernetes.io/service-name={target.deployment(colour)}",
-            ),
+        labels = {"app": target.service, "version": colour.value}
+        service = {"kubernetes.io/service-name": target.deployment(colour)}
+        pods, replica_sets, slices = await asyncio.gather(
+            reader.list(target.context, "v1", "Pod", target.namespace, labels),
+            reader.list(target.context, "apps/v1", "ReplicaSet", target.namespace, labels),
+            reader.list(target.context, "discovery.k8s.io/v1", "EndpointSlice", target.namespace, service),
         )
-        pods, replica_sets, slices = await listed
         current = list(_current_pods(deployment, replica_sets, pods))
         routed = _routed(slices)
         return ColourStatus(
@@ -86,10 +94,12 @@ class KubernetesWorkloads:
         )
 
     async def scale(self, target: Target, colour: Colour, replicas: int) -> None:
+        self._writes(target)
         path = self._deployment(target, colour) + "/scale"
         await self._api.patch(target.context, path, {"spec": {"replicas": replicas}})
 
     async def remove(self, target: Target, colour: Colour) -> None:
+        self._writes(target)
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"}
         path = self._deployment(target, colour)
         if await self._api.find(target.context, path) is not None:
@@ -131,6 +141,12 @@ class KubernetesWorkloads:
         path = object_path("v1", "Pod", target.namespace, pod) + "/log"
         query = {"tailLines": str(tail)} | ({"follow": "true"} if follow else {})
         return self._api.lines(target.context, path, query)
+
+    def _writes(self, target: Target) -> None:
+        self._written[target] = monotonic() + OWN_WRITES_SHOWN
+
+    def _wrote_just_now(self, target: Target) -> bool:
+        return monotonic() < self._written.get(target, 0.0)
 
     async def _left(self, target: Target, colour: Colour) -> list[str]:
         found = (

@@ -12,6 +12,8 @@ import httpx
 from platform_ops.core.errors import Refused, Unavailable
 from platform_ops.core.ports import Point
 
+Points = tuple[Point, ...]
+
 
 class PrometheusMetrics:
     """The `Metrics` port. Queries go by POST, so that no expression is too long for a URL."""
@@ -20,17 +22,22 @@ class PrometheusMetrics:
         self._client = client
         self._url = url.rstrip("/")
 
-    async def range(
+    async def range(self, expression: str, start: datetime, end: datetime, step: timedelta) -> Points:
+        found = await self.series(expression, start, end, step)
+        return found[0][1] if found else ()
+
+    async def series(
         self, expression: str, start: datetime, end: datetime, step: timedelta
-    ) -> tuple[Point, ...]:
+    ) -> list[tuple[Mapping[str, str], Points]]:
+        """Every series of a range query with its labels, in Prometheus' order."""
         form = {
             "query": expression,
             "start": f"{start.timestamp():.3f}",
             "end": f"{end.timestamp():.3f}",
             "step": f"{step.total_seconds():g}",
         }
-        series = await self._query("query_range", form)
-        return tuple(_points(series[0]["values"])) if series else ()
+        answered = await self._query("query_range", form)
+        return [(one.get("metric", {}), tuple(_points(one["values"]))) for one in answered]
 
     async def instant(self, expression: str, at: datetime) -> float | None:
         found = await self._query("query", {"query": expression, "time": f"{at.timestamp():.3f}"})

@@ -39,7 +39,7 @@ def controller(
         errands = (desk.pager.deliver_unsent, desk.reporter.start_waiting)
         await desk.controller.standby(name, stop, errands)
 
-    at_desk(act)
+    at_desk(act, for_many=True)
 
 
 @ledger.command()

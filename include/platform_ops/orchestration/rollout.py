@@ -159,7 +159,7 @@ class RolloutTrigger(BaseTrigger):
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        async with wiring.connect() as desk:
+        async with wiring.connect_shared() as desk:
             view = await desk.controller.drive(
                 self.rollout_id, goal=Phase(self.until), holder=_holder(), progress=self._log_progress
             )

@@ -30,15 +30,18 @@ class Ledger:
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, dsn: str, clock: Clock) -> AsyncIterator[Ledger]:
-        """`dsn` is the application role's. Nothing is asked of the server before the first method is."""
+    async def connect(cls, dsn: str, clock: Clock, *, gather: float = 0.0) -> AsyncIterator[Ledger]:
+        """`dsn` is the application role's. Nothing is asked of the server before the first method is.
+
+        `gather`: seconds that a read of a rollout may wait for others, to be one query with them.
+        """
         async with Database.connect(dsn) as database:
             yield cls(
                 ReleaseTable(database, clock),
                 PromotionTable(database, clock),
                 GateTable(database, clock),
                 ApprovalTable(database),
-                RolloutTable(database),
+                RolloutTable(database, gather),
                 JournalTable(database),
                 OutboxTable(database, clock),
                 ReportTable(database, clock),

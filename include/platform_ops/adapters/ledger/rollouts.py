@@ -7,12 +7,14 @@ can undo one of the other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
+from platform_ops.adapters.gathering import Gathering
 from platform_ops.core.errors import GateClosed, Held, NotFound, StaleHolder
 from platform_ops.core.records import Entry
 from platform_ops.core.state import Hold, Phase, Rollout, Wish
@@ -23,8 +25,9 @@ from .rollout_rows import as_row, from_row, optional_json
 
 
 class RolloutTable:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, gather: float) -> None:
         self._database = database
+        self._rows: Gathering[str, Row | None] = Gathering(self._of_ids, window=gather)
 
     async def insert(self, rollout: Rollout, opened: Entry) -> Rollout:
         """Idempotent per run. A rollout in its warm window ends here and its journal says so; any other one
@@ -49,10 +52,15 @@ class RolloutTable:
         return rollout
 
     async def get(self, rollout_id: str) -> Rollout:
-        row = await self._database.one("SELECT * FROM rollouts WHERE id = %s", (rollout_id,))
+        row = await self._rows.ask(rollout_id)
         if row is None:
             raise NotFound(f"The ledger holds no rollout {rollout_id}")
         return from_row(row)
+
+    async def _of_ids(self, ids: Sequence[str]) -> dict[str, Row | None]:
+        rows = await self._database.all("SELECT * FROM rollouts WHERE id = ANY(%s::uuid[])", (list(ids),))
+        found = {str(row["id"]): row for row in rows}
+        return {one: found.get(one) for one in ids}
 
     async def of_run(self, dag_id: str, run_id: str) -> Rollout | None:
         row = await self._database.one(
