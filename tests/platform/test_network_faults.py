@@ -49,21 +49,10 @@ CASES = [
     for fault in FAULTS
     for defect in (None, Defect.FAILS_FOR_USERS)
 ]
-SAMPLE = [
-    NetworkCase("ledger_dsn", Fault.HALF_OPEN, None),
-    NetworkCase("kubeconfig", Fault.HALF_OPEN, Defect.FAILS_FOR_USERS),
-]
-
-
-@pytest.mark.parametrize("case", SAMPLE, ids=lambda case: case.id)
-async def test_a_rollout_outlasts_a_fault_of_the_network(
-    platform: OwnPlatform, place: Place, case: NetworkCase
-) -> None:
-    await tried(platform, place, case)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", [case for case in CASES if case not in SAMPLE], ids=lambda case: case.id)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 async def test_a_rollout_outlasts_every_fault_of_the_network(
     platform: OwnPlatform, place: Place, case: NetworkCase
 ) -> None:

@@ -7,10 +7,13 @@ on from the ledger; a person's mark or clear of the task puts the rollout on hol
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from time import monotonic
 from typing import Any
 
 from airflow.sdk import BaseOperator
@@ -26,6 +29,10 @@ from platform_ops.core.state import Rollout
 from .step import Run, at_desk, run_to_end
 
 log = logging.getLogger(__name__)
+
+PARKED = timedelta(seconds=3)
+"""A task is resumed so long after it was parked at the earliest: one that is resumed before the scheduler has
+heard of its parking is ended by that late word (apache/airflow #71579)."""
 
 
 class RolloutOperator(BaseOperator):
@@ -44,7 +51,12 @@ class RolloutOperator(BaseOperator):
     def execute(self, context: Mapping[str, Any]) -> None:
         run = Run.of(context, self.service, self.environment)
         rollout_id = run_to_end(at_desk(_open_rollout, run))
-        self._defer_until(self.until, rollout_id)
+        view = run_to_end(at_desk(_view, run))
+        if view.rollout.settled(self.until):
+            # A try before this one got it there: there is nothing to wait for.
+            self._conclude(view)
+        else:
+            self._defer_until(self.until, rollout_id)
 
     def _defer_until(self, phase: Phase, rollout_id: str) -> None:
         self.defer(
@@ -54,11 +66,13 @@ class RolloutOperator(BaseOperator):
     def execute_complete(self, context: Mapping[str, Any], event: Mapping[str, Any]) -> None:
         """The event only wakes us: what counts is what the ledger says now."""
         run = Run.of(context, self.service, self.environment)
-        view = run_to_end(at_desk(_view, run))
+        self._conclude(run_to_end(at_desk(_view, run)))
+
+    def _conclude(self, view: RolloutView) -> None:
         if view.phase in (Phase.ROLLED_BACK, Phase.NEEDS_ATTENTION):
             raise AirflowFailException(f"{view.phase.value}: {view.reason}")
         if not view.reached(self.until):
-            raise AirflowFailException(f"The rollout stopped in {view.phase.value}: {view.reason or event}")
+            raise AirflowFailException(f"The rollout stopped in {view.phase.value}: {view.reason}")
         self.log.info("%s reached; traffic %s", view.phase.value, view.weights)
 
 
@@ -159,10 +173,12 @@ class RolloutTrigger(BaseTrigger):
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
+        earliest = monotonic() + PARKED.total_seconds()
         async with wiring.connect_shared() as desk:
             view = await desk.controller.drive(
                 self.rollout_id, goal=Phase(self.until), holder=_holder(), progress=self._log_progress
             )
+        await asyncio.sleep(max(0.0, earliest - monotonic()))
         yield TriggerEvent({"phase": view.phase.value, "reason": view.reason})
 
     def _log_progress(self, view: RolloutView) -> None:
