@@ -232,7 +232,7 @@ class Service(Model):
     pages: Pages
     """Who is paged."""
     signed_after: str = Field(default="", pattern=r"^([0-9a-f]{40})?$")
-    """Commit up to which the history may be unsigned; empty: where signing is required, all must be signed."""
+    """Commit up to which the history may be unsigned; empty: where that is required, all is signed."""
     environments: Environments
     """The three environments."""
 

@@ -41,8 +41,8 @@ def merge_parents(state: BranchState, commit: str) -> tuple[str, ...] | None:
             return None
         if not state.follows_last:
             raise Refused(
-                f"{state.branch} has released {state.last.released[:8]}, which {commit[:8]} does not come from:"
-                f" what is live would lose it. {_merge_first(state)}"
+                f"{state.branch} has released {state.last.released[:8]}, which {commit[:8]} does not come"
+                f" from: what is live would lose it. {_merge_first(state)}"
             )
     if state.strangers:
         named = ", ".join(one.in_words() for one in state.strangers[:_NAMED])

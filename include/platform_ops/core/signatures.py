@@ -106,7 +106,7 @@ def problems(
 def _signature(signed: SignedCommit, owners: Mapping[str, set[str]]) -> str | None:
     committer, key = signed.commit.committer, signed.fingerprint
     if signed.status == "N":
-        return "is not signed"
+        return "is not signed with an ssh key"
     if signed.status == "B":
         return "has a signature that does not fit its content"
     if signed.status not in ("G", "U") or not key:

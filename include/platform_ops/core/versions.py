@@ -9,7 +9,7 @@ from enum import IntEnum
 
 from .conventional import change_of
 
-_VERSION = re.compile(r"^v?(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})$", re.ASCII)
+_VERSION = re.compile(r"v?(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})", re.ASCII)
 _PATCHES = ("fix", "perf", "revert")
 
 
@@ -53,7 +53,7 @@ FIRST = Version(0, 1, 0)
 
 def parse_version(text: str) -> Version | None:
     """`1.2.3` or `v1.2.3`; None for anything else, pre-releases and builds included."""
-    found = _VERSION.match(text)
+    found = _VERSION.fullmatch(text)
     return Version(*map(int, found.groups())) if found else None
 
 

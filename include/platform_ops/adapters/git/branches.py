@@ -154,9 +154,9 @@ class GitBranches:
         (commit,) = await log(self._mirrors, mirror, "--no-walk", made)
         if not await self._signatures.made_by(mirror, [commit], self._identity.address):
             raise PermanentError(
-                f"The key of PLATFORM_OPS_SIGNING_KEY is not listed for {self._identity.address}: nobody could"
-                " verify what it signs. List its public half in the catalog's service_identity or in the file"
-                " of PLATFORM_OPS_ALLOWED_SIGNERS."
+                f"The key of PLATFORM_OPS_SIGNING_KEY is not listed for {self._identity.address}: nobody"
+                " could verify what it signs. List its public half in the catalog's service_identity or in"
+                " the file of PLATFORM_OPS_ALLOWED_SIGNERS."
             )
         return made
 

@@ -62,7 +62,8 @@ class Git:
                 process.kill()
                 await process.wait()
         if process.returncode:
-            _raise(arguments, said.decode(errors="replace").strip())
+            # merge-tree tells its conflicts on standard output.
+            _raise(arguments, (said.strip() or out.strip()).decode(errors="replace"))
         return out
 
 
