@@ -49,6 +49,11 @@ class Settings:
     build_command: str = ""
     """Command that builds and pushes an image, with {context} {repository} {tag} {metadata_file}; empty:
     docker buildx. Labels are appended as `--label key=value`."""
+    allowed_signers: str = ""
+    """File of more keys that may sign commits, in the format of `ssh-keygen`'s allowed signers."""
+    signing_key: str = ""
+    """Private ssh key of the service identity: it signs merges and version tags. Only those who promote
+    need it."""
     scanner_image: str = ""
     """Image of the analyzer that scans sources, by digest."""
     xcom_image: str = ""

@@ -9,9 +9,11 @@ from pathlib import Path
 from platform_ops import wiring
 from platform_ops.core.errors import GateClosed, NotFound
 from platform_ops.core.release import Release, release_name
-from platform_ops.core.rollout import Phase
 
 from . import way
+from .changes import note_changes
+from .releasing import promoted, require_mergeable
+from .signatures import require_verified
 from .step import AUTOMATIC, Run
 
 
@@ -26,7 +28,9 @@ async def resolve(desk: wiring.Desk, run: Run) -> None:
     else:
         release = await _release_to_take(desk, run)
         commit, version, digest = release.commit, release.version, release.digest
-    await desk.ledger.promotions.open(
+    if way.goes_live(run.environment):
+        await require_mergeable(desk, run, commit)
+    promotion = await desk.ledger.promotions.open(
         dag_id=run.dag_id,
         run_id=run.run_id,
         service=run.service,
@@ -37,6 +41,7 @@ async def resolve(desk: wiring.Desk, run: Run) -> None:
         requested_by=run.requested_by,
         url=run.log_url,
     )
+    await note_changes(desk, promotion)
 
 
 async def _commit_to_build(desk: wiring.Desk, run: Run) -> str:
@@ -74,6 +79,7 @@ async def build(desk: wiring.Desk, run: Run) -> None:
     """Build the commit once; the digest goes through all environments. A tag that exists is taken as it
     is."""
     promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
+    await require_verified(desk, promotion)
     tag = release_name(promotion.version, promotion.commit)
     digest = await desk.images.find(run.service, tag)
     if digest is None:
@@ -95,6 +101,7 @@ async def check_image(desk: wiring.Desk, run: Run) -> None:
     """The digest is in the registry with all its blobs, is of the commit that was scanned, and is not
     root's."""
     promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
+    await require_verified(desk, promotion)
     facts = await desk.images.inspect(run.service, promotion.release.digest)
     problems = []
     revision = facts.labels.get("org.opencontainers.image.revision")
@@ -117,13 +124,6 @@ async def check_image(desk: wiring.Desk, run: Run) -> None:
 
 
 async def record(desk: wiring.Desk, run: Run) -> None:
-    """Write the outcome: from now on the next environment may take this release.
-
-    The ledger says whether it got here: the tasks before may have been marked as successful by hand.
-    """
-    promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
-    view = await desk.controller.find_of_run(run.dag_id, run.run_id)
-    if view is None or not view.reached(Phase.PROMOTED):
-        stands = f"it stands in {view.phase}" if view else "there is none"
-        raise GateClosed(f"The rollout of this run did not get to {Phase.PROMOTED}: {stands}.")
+    """Write the outcome: from now on the next environment may take this release."""
+    promotion = await promoted(desk, run)
     await desk.ledger.promotions.finish(promotion.id, "promoted")
