@@ -106,7 +106,14 @@ class Desk:
 
     @cached_property
     def router(self) -> HTTPRouteRouter:
-        return HTTPRouteRouter(self.kube, self.workloads, LedgerApprovals(self.ledger), self.manifests.route)
+        return HTTPRouteRouter(self.kube, self.workloads, self.approvals, self.manifests.route)
+
+    @cached_property
+    def approvals(self) -> LedgerApprovals:
+        """The guard. Who holds a role is read anew each time: a person may have been taken out of it."""
+        return LedgerApprovals(
+            self.ledger, self.clock, lambda role: _loaded(self.settings).catalog.people_with(role)
+        )
 
     @cached_property
     def metrics(self) -> Metrics:

@@ -140,6 +140,9 @@ class SourceRepository(Protocol):
     async def is_ancestor(self, service: str, ancestor: str, commit: str) -> bool:
         """Whether `commit` is `ancestor` or came of it; False for an `ancestor` that is gone."""
 
+    async def fast_forward(self, service: str, branch: str, commit: str) -> None:
+        """Move the branch on to `commit`. `Refused` when it holds anything that `commit` does not."""
+
     async def checkout(self, service: str, commit: str, into: Path) -> None: ...
 
     async def bundle(self, service: str, commit: str, into: Path) -> None:
@@ -212,6 +215,5 @@ class Approvals(Protocol):
     """The guard's question (adapters.ledger.guard), asked by the router for a colour that gains weight."""
 
     async def ensure_allowed(self, target: Target, digest: str) -> None:
-        """Returns when the ledger holds the approvals of `digest` in the target's environment, when it
-        needs none, or when the digest was approved there once (going back never waits). Else `NotApproved`.
-        """
+        """Returns when the ledger holds approvals of `digest` in the target's environment that let it start
+        now, or once did and it serves or served there (going back never waits). Else `NotApproved`."""
