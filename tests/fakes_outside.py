@@ -114,6 +114,12 @@ class MemoryRepository:
     async def is_ancestor(self, service: str, ancestor: str, commit: str) -> bool:
         return ancestor in {one.id for one in self._find(commit)}
 
+    async def fast_forward(self, service: str, branch: str, commit: str) -> None:
+        history = self._find(commit)
+        if branch in self.branches and self.branches[branch][-1] not in history:
+            raise Refused(f"{branch} is rejected: the branch holds commits that this one does not")
+        self.branches[branch] = history
+
     async def checkout(self, service: str, commit: str, into: Path) -> None:
         _write(into, self._find(commit)[-1].files)
 

@@ -14,6 +14,7 @@ import httpx
 from platform_ops.adapters.airflow_api import AirflowApi
 from platform_ops.adapters.clock import SystemClock
 from platform_ops.adapters.cluster_view import ClusterView
+from platform_ops.adapters.follow_ups import FollowUps
 from platform_ops.adapters.gathered_metrics import GatheredMetrics
 from platform_ops.adapters.git import GitRepositories
 from platform_ops.adapters.images import DEFAULT_BUILD_COMMAND, ImageName, RegistryImages
@@ -31,7 +32,7 @@ from platform_ops.adapters.reporter import Reporter
 from platform_ops.adapters.slack import SlackChat
 from platform_ops.adapters.traffic import HTTPRouteRouter
 from platform_ops.catalog.load import Loaded, load_last_valid
-from platform_ops.catalog.models import Catalog
+from platform_ops.catalog.models import ENVIRONMENTS, Catalog
 from platform_ops.catalog.profiles import with_profile
 from platform_ops.controller.planning import rollout_request
 from platform_ops.controller.rollouts import NoCrashPoints, Ports, RolloutController, RolloutRequest
@@ -160,6 +161,14 @@ class Desk:
     @cached_property
     def reporter(self) -> Reporter:
         return Reporter(self.ledger, self.airflow, self.clock)
+
+    @cached_property
+    def follow_ups(self) -> FollowUps:
+        return FollowUps(self.ledger, self.source, self.clock, self.branch_names)
+
+    def branch_names(self, service: str) -> tuple[str, ...]:
+        """Those of the service's environments, from the last back to the first."""
+        return tuple(self.catalog.environment(service, name).branch for name in reversed(ENVIRONMENTS))
 
     @cached_property
     def controller(self) -> RolloutController:

@@ -113,6 +113,16 @@ async def test_a_commit_comes_of_those_before_it_and_of_itself(history: History)
     assert answers == [True, True, False, False]
 
 
+async def test_a_branch_moves_on_to_a_commit_that_holds_it_and_to_no_other(history: History) -> None:
+    first, second, last = history.commits
+    await history.source.fast_forward(SERVICE, "main", first)
+    await history.source.fast_forward(SERVICE, "main", last)
+    assert await history.source.head(SERVICE, "main") == last
+    with pytest.raises(Refused, match="holds commits that this one does not"):
+        await history.source.fast_forward(SERVICE, "main", second)
+    assert await history.source.head(SERVICE, "main") == last
+
+
 async def test_a_commit_that_nobody_pushed_is_not_found(history: History, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="was it pushed"):
         await history.source.checkout(SERVICE, "d" * 40, tmp_path / "out")

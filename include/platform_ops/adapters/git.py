@@ -85,6 +85,12 @@ class GitRepositories:
             )
         return not beside
 
+    async def fast_forward(self, service: str, branch: str, commit: str) -> None:
+        async with self._mirror(service, commit) as mirror:
+            url, to = self._url(service), f"{commit}:refs/heads/{branch}"
+            # Without a plus the other side takes only what holds everything that its branch holds.
+            await self._git("-C", str(mirror), "push", "--quiet", url, to)
+
     async def checkout(self, service: str, commit: str, into: Path) -> None:
         async with self._mirror(service, commit) as mirror:
             listed = await self._git("-C", str(mirror), "ls-tree", "-r", "-z", commit)
@@ -176,7 +182,9 @@ def _raise(arguments: tuple[str, ...], said: str) -> None:
     verb = next(word for word in arguments if not word.startswith("-") and "/" not in word)
     lines = said.splitlines() or ["failed without a word"]
     text = f"git {verb}: {next((line for line in lines if line.startswith('fatal:')), lines[-1])}"
-    if verb in ("fetch", "ls-remote") and not _NOT_OURS.search(said):
+    if verb == "push" and "[rejected]" in said:
+        raise Refused(f"{text}: the branch holds commits that this one does not; take them in first")
+    if verb in ("fetch", "ls-remote", "push") and not _NOT_OURS.search(said):
         raise Unavailable(text)
     raise Refused(text)
 

@@ -12,6 +12,7 @@ from platform_ops.core.release import Release, release_name
 from platform_ops.core.rollout import Phase
 
 from . import way
+from .rollout import require_live_fixes
 from .step import AUTOMATIC, Run
 
 
@@ -25,6 +26,7 @@ async def resolve(desk: wiring.Desk, run: Run) -> None:
         digest = None
     else:
         release = await _release_to_take(desk, run)
+        await require_live_fixes(desk, run.service, run.environment, release.commit)
         commit, version, digest = release.commit, release.version, release.digest
     await desk.ledger.promotions.open(
         dag_id=run.dag_id,
