@@ -5,8 +5,8 @@ Takes one commit straight into production, when there is no time for the way thr
 A person starts it, with the branch or the commit, and the reason.
 
 1. **resolve**: the commit, which must come of the head of production's branch
-2. **check source** and **verify signatures**: no secret in the commit and its history, and each commit signed by
-   its committer
+2. **check source** and **verify signatures**: no secret in the commit and its history, and each commit is
+   signed by its committer
 3. **build**: the image is built here, once
 4. **check image**: the digest is in the registry, whole, of this commit, and not root's
 5. **approve**: the hotfix's own rule of the catalog; nobody approves what they asked for or wrote
