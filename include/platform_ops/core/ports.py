@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+from .migration import Migration, MigrationStatus
 from .release import Colour, Target, Weights
 
 Manifest = Mapping[str, Any]
@@ -49,6 +50,16 @@ class Workloads(Protocol):
         """What the Service `<service>` selects (people patch it in an emergency); None if it is missing."""
 
     async def select_colour(self, target: Target, colour: Colour) -> None: ...
+
+
+class Migrations(Protocol):
+    """Schema migrations as Jobs (adapters.migrations)."""
+
+    async def status(self, target: Target, job: str) -> MigrationStatus: ...
+
+    async def start(self, target: Target, migration: Migration, rollout_id: str) -> None:
+        """Idempotent: a Job of that name that runs or succeeded stays as it is; one that failed for another
+        rollout is replaced. `Refused` with the API's own words when a manifest is invalid."""
 
 
 @dataclass(frozen=True)

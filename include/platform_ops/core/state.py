@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from .migration import JobState, MigrationStatus
 from .plan import Plan, Step
 from .ports import ColourStatus, RouteState
 from .release import Colour, Release, Target, Weights
@@ -139,6 +140,8 @@ class Rollout:
     """When real responses showed the wanted weights; None: not yet."""
     checked: CheckReport | None = None
     """Of this phase."""
+    baseline: CheckReport | None = None
+    """Of the old colour before its schema changed: what failed then already is not the migration's doing."""
     reason: str = ""
     """Why it goes or went back, or needs attention."""
     hold: Hold | None = None
@@ -178,6 +181,10 @@ class Rollout:
 class Act(StrEnum):
     """What the controller does next. Only the first group touches anything but the ledger."""
 
+    BASELINE = "Baseline"
+    """Run the old colour's checks before the schema that it uses changes."""
+    MIGRATE = "Migrate"
+    """Start the Job of the schema migration."""
     DEPLOY = "Deploy"
     VERIFY = "Verify"
     SHIFT = "Shift"
@@ -239,11 +246,15 @@ class Observed:
     verdicts: tuple[Verdict, ...] = ()
     unready_since: datetime | None = None
     """Since when the new colour has had fewer ready pods than its full size; None: it has all."""
+    migration: MigrationStatus = MigrationStatus(JobState.ABSENT)
+    """Looked at while the colour is being deployed."""
+    trouble: str = ""
+    """Why the last act could not be done, in the words of the system that did not answer; empty: it could."""
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What an act saw. `confirmed` is of CONFIRM, `report` of VERIFY and VERIFY_OLD."""
+    """What an act saw. `confirmed` is of CONFIRM, `report` of VERIFY, VERIFY_OLD and BASELINE."""
 
     words: str = ""
     confirmed: bool = False
@@ -271,7 +282,8 @@ def advanced(rollout: Rollout, transition: Transition, effect: Effect, now: date
     if transition.act is Act.CONFIRM and effect.confirmed:
         rollout = replace(rollout, since=now)
     if effect.report is not None:
-        rollout = replace(rollout, checked=effect.report)
+        kept = "baseline" if transition.act is Act.BASELINE else "checked"
+        rollout = replace(rollout, **{kept: effect.report})
     return entered(rollout, transition.phase, transition.step, now)
 
 
