@@ -22,6 +22,7 @@ from platform_ops.adapters.kubernetes import KubernetesWorkloads
 from platform_ops.adapters.ledger import Ledger
 from platform_ops.adapters.ledger.guard import LedgerApprovals
 from platform_ops.adapters.manifests import Manifests
+from platform_ops.adapters.migrations import KubernetesMigrations
 from platform_ops.adapters.object_store import S3ObjectStore
 from platform_ops.adapters.outbox import Pager
 from platform_ops.adapters.probe import HttpProbe
@@ -105,6 +106,10 @@ class Desk:
         return KubernetesWorkloads(self.kube, self.manifests.service, reader=reader)
 
     @cached_property
+    def migrations(self) -> KubernetesMigrations:
+        return KubernetesMigrations(self.kube)
+
+    @cached_property
     def router(self) -> HTTPRouteRouter:
         return HTTPRouteRouter(self.kube, self.workloads, LedgerApprovals(self.ledger), self.manifests.route)
 
@@ -157,7 +162,17 @@ class Desk:
     @cached_property
     def controller(self) -> RolloutController:
         return RolloutController(
-            Ports(self.workloads, self.router, self.metrics, self.probe, self.ledger, self.clock, self._crash)
+            Ports(
+                self.workloads,
+                self.router,
+                self.metrics,
+                self.probe,
+                self.ledger,
+                self.clock,
+                self._crash,
+                self.images,
+                self.migrations,
+            )
         )
 
     def rollout_request(self, promotion: Promotion) -> RolloutRequest:
