@@ -5,9 +5,10 @@ They obey the rules that `tests/adapters` shows of the real ones."""
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,10 @@ class MemoryImages:
         self.tags[service, tag] = digest
         return digest
 
+    async def bill_of_materials(self, service: str, digest: str, created: datetime) -> bytes:
+        facts = await self.inspect(service, digest)
+        return json.dumps({"version": digest, "labels": dict(facts.labels), "at": str(created)}).encode()
+
     def reference(self, service: str, digest: str) -> str:
         return f"{self.registry}/{service}@{digest}"
 
@@ -87,6 +92,7 @@ class FakeCommit:
     id: str
     author: str
     files: Mapping[str, str]
+    at: datetime = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class MemoryRepository:
@@ -105,6 +111,9 @@ class MemoryRepository:
         if version is None:
             raise Refused(f"{service} {commit[:8]}: pyproject.toml states no project.version")
         return version
+
+    async def committed_at(self, service: str, commit: str) -> datetime:
+        return self._find(commit)[-1].at
 
     async def authors(self, service: str, commit: str, since: str | None) -> frozenset[str]:
         history = self._find(commit)

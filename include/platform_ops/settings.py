@@ -48,7 +48,10 @@ class Settings:
     """Password or token of that user."""
     build_command: str = ""
     """Command that builds and pushes an image, with {context} {repository} {tag} {metadata_file}; empty:
-    docker buildx. Labels are appended as `--label key=value`."""
+    docker buildx. Labels are appended as `--label key=value`. It stands in the statement of provenance, so it
+    must hold no secret."""
+    builder_id: str = "https://platform-ops.io/builder"
+    """Who builds, in the statements of provenance: a URI of this installation. Another one's are refused."""
     scanner_image: str = ""
     """Image of the analyzer that scans sources, by digest."""
     xcom_image: str = ""

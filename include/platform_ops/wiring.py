@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 import httpx
 
 from platform_ops.adapters.airflow_api import AirflowApi
+from platform_ops.adapters.attestations import RegistryAttestations
 from platform_ops.adapters.clock import SystemClock
 from platform_ops.adapters.cluster_view import ClusterView
 from platform_ops.adapters.gathered_metrics import GatheredMetrics
@@ -129,13 +130,24 @@ class Desk:
 
     @cached_property
     def images(self) -> RegistryImages:
-        names = {name: self._image_name(service.image) for name, service in self.catalog.services.items()}
+        command = self.settings.build_words or DEFAULT_BUILD_COMMAND
+        return RegistryImages(self._registries, self._image_names, command)
+
+    @cached_property
+    def attestations(self) -> RegistryAttestations:
+        return RegistryAttestations(self._registries, self._image_names)
+
+    @cached_property
+    def _image_names(self) -> dict[str, ImageName]:
+        return {name: self._image_name(service.image) for name, service in self.catalog.services.items()}
+
+    @cached_property
+    def _registries(self) -> dict[str, Registry]:
         credentials = Credentials(self.settings.registry_user, self.settings.registry_password)
-        registries = {
+        return {
             name.host: Registry(self._http, name.host, credentials, plain_http=self.settings.plain_http)
-            for name in names.values()
+            for name in self._image_names.values()
         }
-        return RegistryImages(registries, names, self.settings.build_words or DEFAULT_BUILD_COMMAND)
 
     @cached_property
     def chat(self) -> SlackChat:

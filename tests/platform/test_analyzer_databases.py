@@ -56,9 +56,7 @@ def test_a_platform_that_had_one_owner_hands_its_tables_over(
     urls: dict[str, str], platform_state: OwnPlatform
 ) -> None:
     url = owner_url(platform_state, "staging")
-    with psycopg.connect(
-        platform_state.dsn("postgres", "analyzer_staging"), autocommit=True
-    ) as connection:
+    with psycopg.connect(platform_state.dsn("postgres", "analyzer_staging"), autocommit=True) as connection:
         connection.execute("CREATE ROLE analyzer_owner")
         connection.execute("REASSIGN OWNED BY analyzer_staging_owner TO analyzer_owner")
     platform_state.up("postgres")

@@ -58,9 +58,7 @@ async def test_a_migration_that_fails_is_told_with_its_log_and_nothing_is_deploy
     scene.world.migration_fails = 'exit 2: column "risk" does not exist'
     view = await scene.roll_out(plan=migrating())
     assert view.phase is Phase.ROLLED_BACK
-    assert view.reason == (
-        f'the schema migration {JOB} failed: exit 2: column "risk" does not exist'
-    )
+    assert view.reason == (f'the schema migration {JOB} failed: exit 2: column "risk" does not exist')
     assert scene.world.effects == [f"migrate {JOB}"]
     assert scene.world.weights == OLD_ONLY
 
@@ -106,6 +104,7 @@ async def test_the_same_digest_is_not_migrated_twice_unless_it_failed(scene: Sce
     scene.world.behave(V2, checks="500")
     assert (await scene.roll_out(plan=migrating())).phase is Phase.ROLLED_BACK
     scene.world.behave(V2, checks="")
+
     async def again(run_id: str) -> Phase:
         controller = scene.controller()
         rollout_id = await controller.open(request(V2, migrating(quick()), run_id))

@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 
 from platform_ops.core.errors import NotFound, PermanentError, Refused, Unavailable
@@ -68,6 +68,11 @@ class GitRepositories:
                     f"{service} {commit[:8]}: pyproject.toml states no project.version ({missing}); add one"
                 ) from missing
         return str(version)
+
+    async def committed_at(self, service: str, commit: str) -> datetime:
+        async with self._mirror(service, commit) as mirror:
+            listed = await self._git("-C", str(mirror), "log", "-1", "--format=%ct", commit)
+        return datetime.fromtimestamp(int(listed), UTC)
 
     async def authors(self, service: str, commit: str, since: str | None) -> frozenset[str]:
         async with self._mirror(service, commit) as mirror:

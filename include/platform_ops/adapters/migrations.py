@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from platform_ops.core.errors import Conflict, NotFound, OpsError, Refused
@@ -35,7 +35,9 @@ class KubernetesMigrations:
         if found is None or found["metadata"].get("deletionTimestamp"):
             return MigrationStatus(JobState.ABSENT)
         rollout_id = (found["metadata"].get("annotations") or {}).get(ROLLOUT, "")
-        ended = {c["type"]: c for c in found.get("status", {}).get("conditions") or () if c["status"] == "True"}
+        ended = {
+            c["type"]: c for c in found.get("status", {}).get("conditions") or () if c["status"] == "True"
+        }
         if "Complete" in ended:
             return MigrationStatus(JobState.SUCCEEDED, rollout_id)
         pods = await self._pods(target, job)

@@ -24,8 +24,10 @@ _FAILING = frozenset(
 
 
 def require_digests(manifest: Object) -> None:
-    """Refused when a pod of this object would run an image that is not named by its digest: a tag may stand for
-    something else tomorrow."""
+    """Refused when a pod of this object would run an image that is not named by its digest.
+
+    A tag may stand for something else tomorrow.
+    """
     pod = manifest.get("spec", {}).get("template", {}).get("spec", {})
     for container in (*pod.get("initContainers", ()), *pod.get("containers", ())):
         if "@sha256:" not in container.get("image", ""):

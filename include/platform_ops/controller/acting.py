@@ -27,7 +27,7 @@ async def act(ports: Ports, rollout: Rollout, transition: Transition) -> Effect:
                 await ports.router.shift(target, Weights(), Fence(rollout.id, rollout.token))
             return Effect(f"{len(plan.manifests)} manifests applied")
         case Act.VERIFY:
-            # Votes take a day, pods start from what a node has kept: the registry is asked right before traffic.
+            # Votes take a day and nodes keep images: the registry is asked again right before the traffic.
             await ports.images.inspect(target.service, rollout.release.digest)
             return await _checked(ports, rollout, preview=True)
         case Act.VERIFY_OLD:

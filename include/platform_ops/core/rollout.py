@@ -148,9 +148,7 @@ def _wait_for_ready(observed: Observed, now: datetime) -> Transition:
         limit += rollout.plan.migration.deadline
     deadline = rollout.phase_began + limit
     if now >= deadline:
-        return _roll_back(
-            observed, f"not ready within {limit.total_seconds():g} s: {_readiness(observed)}"
-        )
+        return _roll_back(observed, f"not ready within {limit.total_seconds():g} s: {_readiness(observed)}")
     return _wait(observed, _readiness(observed), deadline)
 
 
