@@ -151,8 +151,8 @@ class _Segment:
 class World:
     """One service in one environment: a cluster, a route, a gateway that counts, users that send requests.
 
-    It is the Workloads, TrafficRouter, Metrics, Probe, Images and Migrations of its controller. `away` names the ports that do
-    not answer; `effects` is what was really done, in order.
+    It is the Workloads, TrafficRouter, Metrics, Probe, Images and Migrations of its controller. `away` names
+    the ports that do not answer; `effects` is what was really done, in order.
     """
 
     clock: ManualClock

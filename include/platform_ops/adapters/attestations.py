@@ -1,7 +1,7 @@
 """Documents about an image, kept in the registry beside it as OCI 1.1 referrers.
 
-A document is an artifact manifest whose `subject` is the image. For a registry without referrers API the client
-keeps an index itself, under the tag `sha256-HEX`:
+A document is an artifact manifest whose `subject` is the image. For a registry without referrers API the
+client keeps an index itself, under the tag `sha256-HEX`:
 https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#unavailable-referrers-api
 """
 

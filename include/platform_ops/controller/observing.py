@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from platform_ops.core.errors import OpsError
-from platform_ops.core.migration import JobState, MigrationStatus
+from platform_ops.core.migration import NO_JOB, MigrationStatus
 from platform_ops.core.ports import ColourStatus, Metrics, Point, RouteState
 from platform_ops.core.state import Observed, Phase, Rollout
 from platform_ops.core.triggers import Trigger, Verdict, judge, promql, unavailable
@@ -41,7 +41,7 @@ class Observer:
     async def _migration(self, rollout: Rollout) -> MigrationStatus:
         planned = rollout.plan.migration
         if planned is None or rollout.phase is not Phase.DEPLOYING:
-            return MigrationStatus(JobState.ABSENT)
+            return NO_JOB
         return await self._ports.migrations.status(rollout.target, planned.job)
 
     async def _world(self, rollout: Rollout) -> tuple[ColourStatus, ColourStatus, RouteState]:

@@ -38,7 +38,7 @@ _FROM = re.compile(r"^FROM\s+(?:--\S+\s+)*([^\s@]+)@sha256:([0-9a-f]{64})", re.M
 def labels_of(
     service: str, version: str, commit: str, committed: datetime, repository: str
 ) -> dict[str, str]:
-    """https://github.com/opencontainers/image-spec/blob/v1.1.0/annotations.md; the same commit, the same labels."""
+    """Of one commit, always the same (https://github.com/opencontainers/image-spec/blob/main/annotations.md)."""
     return {
         _REVISION: commit,
         _VERSION: version,
@@ -50,7 +50,7 @@ def labels_of(
 
 @dataclass(frozen=True)
 class Build:
-    """One build as the ledger keeps it. The statement is made from it alone, so that it is always the same."""
+    """One build as the ledger keeps it. The statement is made from it alone: it is always the same."""
 
     digest: str
     run: str
@@ -79,7 +79,7 @@ def materials(
     facts: ImageFacts,
     base_images: Iterable[tuple[str, str]],
 ) -> tuple[Mapping[str, Any], ...]:
-    """What went into the image: commit, locks (path to sha256), base images (name and sha256) or base layer."""
+    """What went into the image: commit, locks (path to sha256), base images (name, sha256) or base layer."""
     found: list[dict[str, Any]] = [_source(repository, commit)]
     found += [
         {"name": path, "uri": f"git+{repository}@{commit}#{path}", "digest": {"sha256": sha256}}
@@ -145,7 +145,7 @@ def attestation_problems(
 ) -> Iterator[str]:
     """Whether bill and statement are those that the build attached, and are about this image and commit.
 
-    `kept` is what the ledger wrote down of them: artifact type to digest. Whoever may push can attach a document,
+    `kept` is what the ledger wrote down of them: artifact type to digest. Whoever may push can attach one,
     so one that the ledger does not know counts for nothing.
     """
     by_digest = {one.digest: one for one in found}

@@ -36,4 +36,7 @@ class MigrationStatus:
     rollout_id: str = ""
     """The rollout that started it: one that failed for another rollout may be tried again."""
     words: str = ""
-    """Of one that failed: why, and the last lines of its log. Of one that runs: what keeps it, if anything."""
+    """Of one that failed: why, and the last lines of its log. Of one that runs: what keeps it."""
+
+
+NO_JOB = MigrationStatus(JobState.ABSENT)

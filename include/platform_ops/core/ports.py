@@ -186,7 +186,7 @@ class Images(Protocol):
         """`registry/name@sha256:…` as a pod names it."""
 
     async def bill_of_materials(self, service: str, digest: str, created: datetime) -> bytes:
-        """CycloneDX JSON of what is installed in the image, read from its layers: the same bytes each time."""
+        """CycloneDX JSON of what is installed in the image, by its layers: the same bytes each time."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """What happens to a service's schema before its preview comes up.
 
-A migration expands only: the old colour has the traffic while the schema changes, and must go on working. So its
-checks run before and after. What they then fail and did not fail before is the migration's doing: the rollout goes
-back before there is any preview. Nothing is ever migrated down; the next migration corrects.
+A migration expands only: the old colour has the traffic while the schema changes, and must go on working. So
+its checks run before and after. What fails then and did not fail before is the migration's doing: the rollout
+goes back before there is any preview. Nothing is ever migrated down; the next migration corrects.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _requests(failures: Iterable[str]) -> frozenset[str]:
 
 
 def _request(failure: str) -> str:
-    """`GET /health` of `GET /health: 500 instead of 200`: why it fails may differ from one time to the next."""
+    """`GET /health` of `GET /health: 500 instead of 200`: the reason may differ from time to time."""
     return failure.partition(": ")[0]
 
 

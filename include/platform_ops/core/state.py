@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from .migration import JobState, MigrationStatus
+from .migration import NO_JOB, MigrationStatus
 from .plan import Plan, Step
 from .ports import ColourStatus, RouteState
 from .release import Colour, Release, Target, Weights
@@ -246,7 +246,7 @@ class Observed:
     verdicts: tuple[Verdict, ...] = ()
     unready_since: datetime | None = None
     """Since when the new colour has had fewer ready pods than its full size; None: it has all."""
-    migration: MigrationStatus = MigrationStatus(JobState.ABSENT)
+    migration: MigrationStatus = NO_JOB
     """Looked at while the colour is being deployed."""
     trouble: str = ""
     """Why the last act could not be done, in the words of the system that did not answer; empty: it could."""

@@ -19,7 +19,7 @@ from .step import Run
 
 
 async def built(desk: wiring.Desk, run: Run, promotion: Promotion) -> Build:
-    """The commit's build: made now, or found in the ledger. A tag alone proves nothing: whoever may push made it."""
+    """The commit's build: made now, or known to the ledger. A tag alone proves nothing: many may push one."""
     kept = await desk.ledger.gates.latest(run.service, promotion.commit, BUILD)
     released = await desk.ledger.releases.find(run.service, promotion.name)
     if kept is not None:
@@ -42,7 +42,7 @@ async def built(desk: wiring.Desk, run: Run, promotion: Promotion) -> Build:
 
 
 async def attest(desk: wiring.Desk, run: Run, release: Release, build: Build) -> None:
-    """Attach what is said about the image. The same image gets the same documents, however often this runs."""
+    """Attach what is said about the image. An image gets the same documents, however often this runs."""
     repository = _repository(desk, run)
     committed = await desk.source.committed_at(run.service, release.commit)
     bill = await desk.images.bill_of_materials(run.service, release.digest, committed)
