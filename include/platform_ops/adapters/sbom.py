@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
+from cyclonedx.contrib.license.exceptions import InvalidSpdxLicenseException
 from cyclonedx.contrib.license.factories import LicenseFactory
 from cyclonedx.model import Property
 from cyclonedx.model.bom import Bom, BomMetaData
@@ -65,5 +66,5 @@ def _licences(stated: tuple[str, ...]) -> Iterator[License]:
     for text in stated:
         try:
             yield _LICENCES.make_with_id(text)
-        except ValueError:
+        except InvalidSpdxLicenseException:
             yield DisjunctiveLicense(name=text)

@@ -67,9 +67,14 @@ class Build:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Build:
-        known = {name: stored[name] for name in cls.__dataclass_fields__ if name in stored}
-        lists = {name: tuple(known[name]) for name in ("command", "materials") if name in known}
-        return cls(**{**known, **lists})
+        return cls(
+            stored["digest"],
+            stored["run"],
+            stored.get("started", ""),
+            stored.get("finished", ""),
+            tuple(stored.get("command", ())),
+            tuple(stored.get("materials", ())),
+        )
 
 
 def materials(

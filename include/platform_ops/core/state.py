@@ -281,9 +281,10 @@ def advanced(rollout: Rollout, transition: Transition, effect: Effect, now: date
         rollout = replace(rollout, reason=transition.why, hold=None)
     if transition.act is Act.CONFIRM and effect.confirmed:
         rollout = replace(rollout, since=now)
-    if effect.report is not None:
-        kept = "baseline" if transition.act is Act.BASELINE else "checked"
-        rollout = replace(rollout, **{kept: effect.report})
+    if effect.report is not None and transition.act is Act.BASELINE:
+        rollout = replace(rollout, baseline=effect.report)
+    elif effect.report is not None:
+        rollout = replace(rollout, checked=effect.report)
     return entered(rollout, transition.phase, transition.step, now)
 
 
