@@ -43,7 +43,7 @@ class Settings:
     registry_plain_http: str = ""
     """`1` for a registry without TLS on loopback."""
     registry_user: str = ""
-    """User of the registry, where it asks for one."""
+    """User of the registry, where it asks for one; development's build pushes with it."""
     registry_password: str = ""
     """Password or token of that user."""
     build_command: str = ""

@@ -104,6 +104,32 @@ async def test_a_registry_with_the_referrers_api_is_asked_and_gets_no_tag(name: 
     assert not [one for one in asked if one.startswith("PUT manifests/sha256-")]
 
 
+async def test_a_token_for_reading_is_not_used_for_writing(name: ImageName) -> None:
+    """As GHCR and Docker Hub do it: the challenge of a write asks for the right to push."""
+    scopes: list[str] = []
+    image = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST}).encode()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/token":
+            scopes.append(request.url.params["scope"].rpartition(":")[2])
+            return httpx.Response(200, json={"token": scopes[-1]})
+        wanted = "pull" if request.method in ("GET", "HEAD") else "pull,push"
+        if request.headers.get("authorization") != f"Bearer {wanted}":
+            challenge = f'Bearer realm="http://auth/token",service="r",scope="repository:x:{wanted}"'
+            return httpx.Response(401, headers={"www-authenticate": challenge})
+        if request.method == "POST":
+            return httpx.Response(202, headers={"location": "/v2/uploads/1"})
+        if request.method == "PUT":
+            return httpx.Response(201, headers={"oci-subject": digest_of(image)})
+        if request.method == "GET":
+            return httpx.Response(200, content=image, headers={"content-type": MANIFEST})
+        return httpx.Response(404)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        await attestations(client, name).attach(SERVICE, digest_of(image), SBOM, b"{}")
+    assert scopes == ["pull", "pull,push"]
+
+
 async def test_a_document_whose_blob_is_gone_is_refused(
     http: httpx.AsyncClient, name: ImageName, pusher: Pusher
 ) -> None:

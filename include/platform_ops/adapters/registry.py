@@ -27,6 +27,7 @@ INDEX_TYPES = (
 _ACCEPT = ", ".join((*MANIFEST_TYPES, *INDEX_TYPES))
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 _SIZE_LIMIT = 4 << 20
+_WRITES = ("POST", "PUT")
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Registry:
         self._client = client
         self._base = f"{'http' if plain_http else 'https'}://{host}/v2"
         self._credentials = credentials
-        self._tokens: dict[str, str] = {}
+        self._tokens: dict[tuple[str, bool], str] = {}
+        """By repository and whether they are for writing: a token has the scope it was asked for with."""
 
     async def manifest_digest(self, name: str, tag: str) -> str | None:
         """The digest behind a tag; None when there is no such tag."""
@@ -82,7 +84,7 @@ class Registry:
     async def fetch(self, name: str, digest: str, into: Path) -> None:
         """A blob of any size, written to a file, its digest checked."""
         await self.blob_size(name, digest)  # a token, where the registry wants one
-        headers = {"Authorization": token} if (token := self._tokens.get(name)) else {}
+        headers = {"Authorization": token} if (token := self._tokens.get((name, False))) else {}
         found = hashlib.sha256()
         url = f"{self._base}/{name}/blobs/{digest}"
         try:
@@ -126,7 +128,9 @@ class Registry:
     ) -> httpx.Response:
         answer = await self._send(method, name, path, content, media_type)
         if answer.status_code == 401 and "www-authenticate" in answer.headers:
-            self._tokens[name] = await self._token(answer.headers["www-authenticate"], name)
+            self._tokens[name, method in _WRITES] = await self._token(
+                answer.headers["www-authenticate"], name
+            )
             answer = await self._send(method, name, path, content, media_type)
         if answer.is_success:
             return answer
@@ -138,7 +142,7 @@ class Registry:
         headers = {"Accept": _ACCEPT} if path.startswith(("manifests/", "referrers/")) else {}
         if media_type:
             headers["Content-Type"] = media_type
-        if token := self._tokens.get(name):
+        if token := self._tokens.get((name, method in _WRITES)):
             headers["Authorization"] = token
         try:
             url = path if path.startswith("http") else f"{self._base}/{name}/{path}"
