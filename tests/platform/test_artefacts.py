@@ -10,6 +10,8 @@ from urllib.parse import unquote
 import httpx
 import pytest
 from conftest import Ground
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from own_platform import OwnPlatform
 
 from local_platform.images.debian import Apt
@@ -35,6 +37,7 @@ async def test_every_distribution_of_the_lock_and_every_debian_package_of_the_ba
         bill = json.loads(
             await images.bill_of_materials("analyzer", digest, datetime(2026, 1, 1, tzinfo=UTC))
         )
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(bill)) is None
     found = {(one["name"], one["version"]) for one in bill["components"]}
     locked = PINNED.findall((CHECKOUT / "analyzer/requirements.txt").read_text())
     assert len(locked) > 20
