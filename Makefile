@@ -7,7 +7,7 @@ PYTEST := $(VENV)/python -m pytest
 
 # A shell that happens to point at some cluster must never deploy there: only CLUSTER=file counts.
 unexport KUBECONFIG
-export PATH := $(CURDIR)/$(VENV):$(CURDIR)/.platform/bin:$(PATH)
+export PATH := $(CURDIR)/$(VENV):$(CURDIR)/.platform/bin:$(PATH):$(CURDIR)/.platform/debian/usr/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help train setup demo up status down reset test lint lock test-cluster test-long bench-platform bench-analyzer

@@ -52,6 +52,11 @@ class Settings:
     must hold no secret."""
     builder_id: str = "https://platform-ops.io/builder"
     """Who builds, in the statements of provenance: a URI of this installation. Another one's are refused."""
+    allowed_signers: str = ""
+    """File of more keys that may sign commits, in the format of `ssh-keygen`'s allowed signers."""
+    signing_key: str = ""
+    """Private ssh key of the service identity: it signs merges and version tags. Only those who promote
+    need it."""
     scanner_image: str = ""
     """Image of the analyzer that scans sources, by digest."""
     xcom_image: str = ""

@@ -16,7 +16,14 @@ from platform_ops.adapters.attestations import RegistryAttestations
 from platform_ops.adapters.clock import SystemClock
 from platform_ops.adapters.cluster_view import ClusterView
 from platform_ops.adapters.gathered_metrics import GatheredMetrics
-from platform_ops.adapters.git import GitRepositories
+from platform_ops.adapters.git import (
+    GitBranches,
+    GitRepositories,
+    GitSignatures,
+    Identity,
+    Mirrors,
+    listed_signers,
+)
 from platform_ops.adapters.images import DEFAULT_BUILD_COMMAND, ImageName, RegistryImages
 from platform_ops.adapters.kube_api import KubeApi
 from platform_ops.adapters.kubernetes import KubernetesWorkloads
@@ -124,9 +131,26 @@ class Desk:
         return HttpProbe(self._http, self.settings.gateway_url)
 
     @cached_property
-    def source(self) -> GitRepositories:
+    def mirrors(self) -> Mirrors:
         urls = {name: service.repository for name, service in self.catalog.services.items()}
-        return GitRepositories(urls, Path(self.settings.need("state")))
+        return Mirrors(urls, Path(self.settings.need("state")))
+
+    @cached_property
+    def signatures(self) -> GitSignatures:
+        return GitSignatures(
+            self.mirrors, (*self.catalog.signers(), *listed_signers(self.settings.allowed_signers))
+        )
+
+    @cached_property
+    def source(self) -> GitRepositories:
+        return GitRepositories(self.mirrors, self.signatures, self.catalog.service_identity.email)
+
+    @cached_property
+    def branches(self) -> GitBranches:
+        who, key = self.catalog.service_identity, self.settings.signing_key
+        return GitBranches(
+            self.mirrors, self.signatures, Identity(who.name, who.email, Path(key) if key else None)
+        )
 
     @cached_property
     def images(self) -> RegistryImages:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from fakes_outside import FakeCommit, MemoryRepository
 
-from platform_ops.adapters.git import GitRepositories
+from platform_ops.adapters.git import GitRepositories, GitSignatures, Mirrors
 from platform_ops.core.errors import NotFound, Refused, Unavailable
 from platform_ops.core.ports import SourceRepository
 
@@ -64,9 +64,14 @@ def origin(tmp_path: Path) -> Origin:
     return made
 
 
+def reading(url: str, state: Path) -> GitRepositories:
+    mirrors = Mirrors({SERVICE: url}, state)
+    return GitRepositories(mirrors, GitSignatures(mirrors, ()), "platform-ops@example.com")
+
+
 @pytest.fixture
 def repository(origin: Origin, tmp_path: Path) -> GitRepositories:
-    return GitRepositories({SERVICE: str(origin.bare)}, tmp_path / "state")
+    return reading(str(origin.bare), tmp_path / "state")
 
 
 @dataclass
@@ -115,6 +120,17 @@ async def test_authors_are_those_of_the_commits_since_the_last_release(history: 
     first, _, last = history.commits
     assert await history.source.authors(SERVICE, last, first) == frozenset(AUTHORS[1:])
     assert await history.source.authors(SERVICE, last, None) == frozenset(AUTHORS[2:])
+
+
+async def test_the_history_goes_back_to_what_is_known_newest_first(history: History) -> None:
+    first, second, last = history.commits
+    newer = await history.source.history(SERVICE, last, first)
+    assert [(one.id, one.parents, one.author) for one in newer] == [
+        (last, (second,), AUTHORS[2]),
+        (second, (first,), AUTHORS[1]),
+    ]
+    assert [one.subject for one in await history.source.history(SERVICE, last, None)] == ["change"] * 3
+    assert await history.source.history(SERVICE, first, last) in ((), [])
 
 
 async def test_a_commit_comes_of_those_before_it_and_of_itself(history: History) -> None:
@@ -233,12 +249,12 @@ async def test_a_tree_without_a_version_says_what_to_add(repository: GitReposito
 
 
 async def test_a_server_that_is_away_is_a_temporary_error(tmp_path: Path) -> None:
-    source = GitRepositories({SERVICE: "https://127.0.0.1:1/llm-service.git"}, tmp_path)
+    source = reading("https://127.0.0.1:1/llm-service.git", tmp_path)
     with pytest.raises(Unavailable):
         await source.head(SERVICE, "development")
 
 
 async def test_a_repository_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    source = GitRepositories({SERVICE: str(tmp_path / "nothing.git")}, tmp_path)
+    source = reading(str(tmp_path / "nothing.git"), tmp_path)
     with pytest.raises(Refused, match=r"does not exist|does not appear"):
         await source.head(SERVICE, "development")

@@ -346,7 +346,7 @@ class TestApprovals:
         await ledger.approvals.record(promotion, votes=(), rule=ApprovalRule(), authors=(), now=MIDNIGHT)
         await LedgerApprovals(ledger).ensure_allowed(TARGET, V2)
 
-    @pytest.mark.parametrize("table", ["votes", "grants", "gates", "journal"])
+    @pytest.mark.parametrize("table", ["votes", "grants", "gates", "journal", "changelogs", "branch_moves"])
     @pytest.mark.parametrize(
         "verb", ["UPDATE ledger.{} SET at = now()", "DELETE FROM ledger.{}", "TRUNCATE ledger.{}"]
     )

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 BEFORE_APPROVAL = {
-    "development": ["resolve", "check_source", "build", "check_image"],
-    "staging": ["resolve", "check_source", "check_image"],
-    "production": ["resolve", "check_source", "check_image"],
+    "development": ["build", "check_image"],
+    "staging": ["check_image"],
+    "production": ["check_image"],
 }
+CHECKS = ("check_source", "verify_signatures")
+"""They run beside each other."""
+IN_GIT = {"development": ["advance_branch"], "staging": [], "production": ["merge"]}
 SEATS = {
     "development": set(),
     "staging": {"approve.vote_qa_1", "approve.wait_timer"},
@@ -28,7 +31,6 @@ AFTER_APPROVAL = [
     "verify",
     "roll_out",
     "verify_active",
-    "record",
 ]
 
 
@@ -44,7 +46,9 @@ def edges(dag: Any) -> set[tuple[str, str]]:
 @pytest.mark.parametrize("service", ["llm-service", "fm-llm-solver"])
 def test_a_promotion_is_a_line(dags: dict[str, Any], service: str, environment: str) -> None:
     before, seats = BEFORE_APPROVAL[environment], SEATS[environment]
-    expected = line(before) | line(AFTER_APPROVAL)
+    expected = line(before) | line([*AFTER_APPROVAL, *IN_GIT[environment], "record"])
+    for check in CHECKS:
+        expected |= {("resolve", check), (check, before[0])}
     for seat in seats:
         expected |= {(before[-1], seat), (seat, AFTER_APPROVAL[0])}
     if not seats:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from typing import Any
 
 import httpx
 import pytest
-from own_airflow import EVERYBODY, OwnAirflow, Voters, Way, dag_bag
+from own_airflow import EVERYBODY, REQUESTER, OwnAirflow, Voters, Way, dag_bag
 from own_platform import OwnPlatform
 
 from local_platform.layout import CHECKOUT
-from local_platform.sources import SOURCES
+from local_platform.sources import SOURCES, ServiceRepository
 
 pytestmark = pytest.mark.platform
 
@@ -119,8 +121,56 @@ def test_the_grant_is_bound_to_the_digest(airflow: OwnAirflow, first: Way) -> No
 
 def test_scan_and_image_check_stand_in_the_ledger(airflow: OwnAirflow, first: Way) -> None:
     gates = {gate["gate"]: gate for gate in airflow.audit(first.runs["production"])["gates"]}
-    assert {name: gate["outcome"] for name, gate in gates.items()} == {"source": "passed", "image": "passed"}
+    assert {name: gate["outcome"] for name, gate in gates.items()} == dict.fromkeys(
+        ("signatures", "source", "image"), "passed"
+    )
     assert gates["source"]["subject"] == first.commit.id
+
+
+def test_git_says_what_is_live_and_what_may_be(
+    airflow: OwnAirflow, platform: OwnPlatform, solver: ServiceRepository, first: Way
+) -> None:
+    def git(*words: str) -> str:
+        return platform.run("git", "-C", str(solver.clone), *words).stdout.strip()
+
+    git("fetch", "--quiet", "origin", "refs/heads/*:refs/seen/*", "refs/tags/*:refs/tags/*")
+    live = airflow.audit(first.runs["production"])
+    (move,) = live["git"]
+    assert (move["branch"], move["tag"]) == ("main", f"v{first.commit.version}")
+    assert git("rev-parse", "refs/seen/main", "refs/tags/v0.1.0^{commit}").split() == [move["commit"]] * 2
+    assert git("show", "-s", "--format=%P %ce", "refs/seen/main").split() == [
+        first.commit.id,
+        "platform-ops@example.com",
+    ]
+    assert git("rev-parse", "refs/seen/main^{tree}") == git("rev-parse", f"{first.commit.id}^{{tree}}")
+    said = git("show", "-s", "--format=%(trailers:key=Release,key=Digest,valueonly)", "refs/seen/main")
+    assert said.split() == [first.release, live["promotion"]["digest"]]
+    moved = airflow.audit(first.runs["development"])["git"]
+    assert [(one["branch"], one["commit"]) for one in moved] == [("staging", first.commit.id)]
+
+
+def test_a_run_that_was_killed_after_its_push_finds_its_merge(airflow: OwnAirflow, first: Way) -> None:
+    from platform_ops import wiring
+    from platform_ops.orchestration.releasing import merge
+    from platform_ops.orchestration.step import Run, at_desk
+
+    run = first.runs["production"]
+    again = Run(run.dag_id, run.run_id, SOLVER, "production", REQUESTER)
+
+    async def branch(desk: wiring.Desk, run: Run) -> tuple[Any, Any]:
+        state = await desk.branches.state(SOLVER, "main", first.commit.id)
+        return state, await desk.branches.versions(SOLVER, "main")
+
+    before = asyncio.run(at_desk(branch, again))
+    asyncio.run(at_desk(merge, again))
+    assert asyncio.run(at_desk(branch, again)) == before
+    assert before[0].last.released == first.commit.id
+
+
+def test_the_changelog_of_what_went_live_is_kept(airflow: OwnAirflow, first: Way) -> None:
+    found = airflow.ops("changelog", SOLVER, "production", "--release", first.release)
+    (line,) = found["changelog"]["lines"]
+    assert (line["group"], line["author"], line["commit"]) == ("Features", "developer", first.commit.id)
 
 
 def test_a_typo_saved_in_mid_rollout_stops_nothing(airflow: OwnAirflow, second: Way) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 from collections.abc import Callable
 from datetime import timedelta
@@ -53,6 +54,7 @@ MINIMAL: dict[str, Any] = {
         }
     },
 }
+KEY = "ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + bytes(32)).decode()
 Change = Callable[[dict[str, Any]], None]
 
 
@@ -223,6 +225,26 @@ def test_approvals_that_nobody_states_are_those_of_the_guide() -> None:
             id="quantity",
         ),
         pytest.param(lambda data: data.pop("people"), "people: is required", id="missing-key"),
+        pytest.param(put("people/qa/signing_keys", ["ssh-dss AAAA"]), "is no public ssh key", id="no-key"),
+        pytest.param(
+            lambda data: [put(f"people/{user}/signing_keys", [KEY])(data) for user in ("developer", "qa")],
+            "is already that of people.developer",
+            id="key-of-two",
+        ),
+        pytest.param(
+            put("service_identity", {"email": "Developer@example.com"}),
+            "belongs to developer; give the service an address of its own",
+            id="service-is-a-person",
+        ),
+        pytest.param(
+            put(f"{PRODUCTION}/branch", "staging"),
+            "the branch staging is already that of services.web.environments.staging",
+            id="one-branch-for-two",
+        ),
+        pytest.param(
+            put(f"{PRODUCTION}/signed_commits", "sometimes"), "signed_commits", id="signed-sometimes"
+        ),
+        pytest.param(put(f"{PRODUCTION}/signed_commits", False), None, id="off-as-yaml-reads-it"),
         pytest.param(
             put("services/Web_1", MINIMAL["services"]["web"]), "must be small letters", id="service-name"
         ),
@@ -340,6 +362,27 @@ def test_authors_are_people_and_a_stranger_closes_the_gate() -> None:
     assert catalog.users_of(["Developer@Example.com"]) == {"developer"}
     with pytest.raises(GateClosed, match=r"nobody in the catalog owns who@else\.example\.com"):
         catalog.users_of(["developer@example.com", "who@else.example.com"])
+
+
+def test_what_a_later_environment_requires_is_verified_from_the_first_on() -> None:
+    def required(*changes: Change) -> list[bool]:
+        catalog = load_text(changed(*changes))
+        return [catalog.signatures_required("web", name) for name in ENVIRONMENTS]
+
+    production, staging = f"{PRODUCTION}/signed_commits", "services/web/environments/staging/signed_commits"
+    assert required() == [True, True, True]
+    assert required(put(production, "off")) == [False, False, False]
+    assert required(put(production, "off"), put(staging, "required")) == [True, True, False]
+
+
+def test_a_key_signs_for_the_addresses_of_its_person_and_the_service_for_its_own() -> None:
+    other = KEY.replace("AAAA=", "AAAB=") if "AAAA=" in KEY else KEY[:-4] + "AAAB"
+    identity = put("service_identity", {"email": "ops@example.com", "signing_keys": [other]})
+    catalog = load_text(changed(put("people/developer/signing_keys", [KEY]), identity))
+    assert [signer.addresses for signer in catalog.signers()] == [
+        ("developer@example.com",),
+        ("ops@example.com",),
+    ]
 
 
 def test_only_people_of_a_requesting_role_may_ask() -> None:

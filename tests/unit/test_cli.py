@@ -21,8 +21,10 @@ from platform_ops.cli.main import app
 from platform_ops.cli.output import ExitCode
 from platform_ops.controller.planning import rollout_plan
 from platform_ops.core.approvals import ApprovalRule, Vote
+from platform_ops.core.changelog import changelog
 from platform_ops.core.records import Entry, Promotion
 from platform_ops.core.release import Colour, Release
+from platform_ops.core.source import Commit
 from platform_ops.core.state import Phase, Rollout
 
 ROOT = Path(__file__).parents[2]
@@ -208,6 +210,32 @@ def test_audit_tells_from_the_ledger_alone_who_approved_what_and_when(
     assert record["grant"]["voters"] == ["qa"]
     assert record["promotion"]["digest"] == V1.digest
     assert record["votes"] == [{"role": "qa", "user": "qa", "option": "Approve", "at": at.isoformat()}]
+
+
+def test_the_changelog_of_a_release_is_told_with_its_version(ledgered: Ops, ledger_dsn: str) -> None:
+    async def released(ledger: Ledger) -> None:
+        for release, run in ((V1, "run-1"), (V2, "run-2")):
+            promotion = await promoted(ledger, "production", release, run)
+            at = datetime(2026, 1, 1, tzinfo=UTC)
+            person = ("Ada", "ada@example.com", "ada@example.com")
+            commit = Commit(release.commit, ("0" * 40,), *person, at, f"feat: number {release.version}")
+            log = changelog([commit], None if release is V1 else V1.commit, release.commit)
+            await ledger.source.write_changelog(promotion.id, log)
+            await ledger.source.write_move(promotion.id, "main", "3" * 40, f"v{release.version}")
+
+    fill(ledger_dsn, released)
+    shown = ledgered("changelog", "llm-service", "production").stdout
+    assert f"{V2.name} in production, v1.1.0: promoted, since 11111111" in shown
+    assert "Features:\n* number 1.1.0 (Ada, 22222222)" in shown
+    older = ledgered("changelog", "llm-service", "production", "--release", V1.name)
+    assert "* number 1.0.0 (Ada, 11111111)" in older.stdout
+    assert "the first release" in older.stdout
+    audited = ledgered("audit", "llm-service", "production").stdout
+    assert "main at 33333333  v1.1.0" in audited
+    assert "changes       1 features" in audited
+    unknown = ledgered("changelog", "llm-service", "production", "--release", "9.9.9-deadbeef")
+    assert unknown.exit_code == ExitCode.NOT_FOUND
+    assert V1.name in unknown.stderr
 
 
 def test_audit_of_nothing_is_not_found(ledgered: Ops) -> None:

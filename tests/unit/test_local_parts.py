@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from analyzer import settings
 from local_platform.cluster_access import ENVIRONMENTS
 from local_platform.errors import PlatformError
 from local_platform.kept import Ports, Secrets
@@ -105,6 +106,15 @@ def test_environments_share_neither_keys_nor_databases_nor_a_part_of_the_cache(p
     for name in secrets[0]:
         assert len({values[name] for values in secrets}) == len(ENVIRONMENTS), name
     assert all("_owner" not in value for values in secrets for value in values.values())
+
+
+def test_only_development_takes_the_key_that_the_services_documentation_names(platform: Context) -> None:
+    takes = {
+        environment: settings.DEVELOPMENT_KEY in secret_values(platform, environment)["ANALYZER_API_KEYS"]
+        for environment in ENVIRONMENTS
+    }
+
+    assert takes == {"development": True, "staging": False, "production": False}
 
 
 def test_the_services_secrets_are_what_their_templates_ask_for(platform: Context) -> None:

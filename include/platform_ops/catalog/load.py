@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from platform_ops.core.errors import CatalogError
 
 from . import rules, source
+from .identity import ServiceIdentity
 from .models import (
     ENVIRONMENTS,
     Approvals,
@@ -179,6 +180,7 @@ def _rule_findings(data: Mapping[str, Any]) -> Iterator[rules.Finding]:
     people = {user: _person(entry) for user, entry in _mapping(data.get("people")).items()}
     if roles:
         yield from rules.people_problems(roles, people)
+    yield from _identity_findings(data, people)
     urls: dict[KeyPath, str] = {}
     for name, service in _mapping(data.get("services")).items():
         if not _SERVICE_NAME.match(name):
@@ -187,6 +189,13 @@ def _rule_findings(data: Mapping[str, Any]) -> Iterator[rules.Finding]:
                 _NAME_RULE,
             )
         environments = _mapping(_mapping(service).get("environments"))
+        yield from rules.branch_problems(
+            {
+                ("services", name, "environments", one, "branch"): _branch(one, _mapping(environments[one]))
+                for one in ENVIRONMENTS
+                if one in environments
+            }
+        )
         for environment in (name for name in ENVIRONMENTS if name in environments):
             path: KeyPath = ("services", name, "environments", environment)
             entry = _mapping(environments[environment])
@@ -195,6 +204,29 @@ def _rule_findings(data: Mapping[str, Any]) -> Iterator[rules.Finding]:
             for inner, text in _environment_findings(environment, entry, roles, people):
                 yield (*path, *inner), text
     yield from rules.host_problems(urls)
+
+
+def _identity_findings(data: Mapping[str, Any], people: Mapping[str, Person]) -> Iterator[rules.Finding]:
+    identity = _mapping(data.get("service_identity"))
+    default = ServiceIdentity.model_fields["email"].default
+    yield from rules.identity_problems(str(identity.get("email", default)), people)
+    listed: dict[KeyPath, Any] = {
+        ("people", user): _mapping(entry).get("signing_keys")
+        for user, entry in _mapping(data.get("people")).items()
+    }
+    listed[("service_identity",)] = identity.get("signing_keys")
+    yield from rules.key_problems(
+        {
+            (*path, "signing_keys", index): str(key)
+            for path, keys in listed.items()
+            if isinstance(keys, list)
+            for index, key in enumerate(keys)
+        }
+    )
+
+
+def _branch(environment: str, entry: Mapping[str, Any]) -> str:
+    return str(entry.get("branch", _ENVIRONMENT_MODELS[environment].model_fields["branch"].default))
 
 
 def _environment_findings(

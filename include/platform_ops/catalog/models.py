@@ -12,8 +12,10 @@ from pydantic import Field, field_validator
 from platform_ops.core.approvals import ApprovalRule
 from platform_ops.core.errors import GateClosed, NotFound
 from platform_ops.core.release import Target
+from platform_ops.core.signatures import Signer, key_of
 
-from .fields import BaseUrl, DnsLabel, Duration, ImageName, Model, Quantity
+from .fields import BaseUrl, DnsLabel, Duration, ImageName, Model, Quantity, SignedCommits, SigningKey
+from .identity import ServiceIdentity
 from .names import unknown
 from .strategy import BlueGreenSwitch, Direct, Gradual, InsufficientSamples, RollbackTriggers, Strategy
 
@@ -29,6 +31,9 @@ class Person(Model):
     emails: tuple[str, ...] = ()
     """Addresses the person commits with. Nobody approves what they wrote; a commit by an address that is
     listed nowhere fails that rule. Without an address a person is never an author."""
+    signing_keys: tuple[SigningKey, ...] = ()
+    """Public ssh keys that sign the person's commits, each as in a `.pub` file; `valid-before="20270101Z"`
+    may stand before it."""
 
     @field_validator("emails")
     @classmethod
@@ -110,6 +115,9 @@ class Environment(Model):
     """Namespace; by default the service's name with -dev, -staging or -prod."""
     branch: str
     """Branch of the service's repository that this environment follows."""
+    signed_commits: SignedCommits = "off"
+    """Whether every commit must be signed by its committer's key: required or off. What is required here is
+    verified before the build already."""
     replicas: int = Field(ge=1, le=100)
     """Pods of each colour."""
     resources: Resources = Resources()
@@ -166,6 +174,9 @@ class Production(Environment):
     """Kubeconfig context of the cluster."""
     branch: str = "main"
     """Branch that this environment follows."""
+    signed_commits: SignedCommits = "required"
+    """Whether every commit must be signed by its committer's key: required or off. What is required here is
+    verified before the build already."""
     replicas: int = Field(default=3, ge=1, le=100)
     """Pods of each colour."""
     approvals: Approvals = Approvals(
@@ -234,6 +245,8 @@ class Service(Model):
     """A Job before each preview; left out: a release changes no schema."""
     pages: Pages
     """Who is paged."""
+    signed_after: str = Field(default="", pattern=r"^([0-9a-f]{40})?$")
+    """Commit up to which the history may be unsigned; empty: where that is required, all is signed."""
     environments: Environments
     """The three environments."""
 
@@ -269,6 +282,8 @@ class Catalog(Model):
     """Role to a sentence that says who has it."""
     people: dict[str, Person]
     """Airflow user to the person's roles and e-mail addresses."""
+    service_identity: ServiceIdentity = ServiceIdentity()
+    """Who moves branches and tags versions."""
     gateway: Gateway = Gateway()
     """The Gateway that all routes attach to."""
     profiles: dict[str, Profile] = Field(default_factory=dict)
@@ -285,6 +300,18 @@ class Catalog(Model):
     def environment(self, service: str, environment: str) -> Environment:
         """The entry of a service's environment. NotFound names what does not exist."""
         return self.service(service).environment(environment)
+
+    def signatures_required(self, service: str, environment: str) -> bool:
+        """Whether this environment or a later one wants signed commits: one artefact goes through all."""
+        later = ENVIRONMENTS[ENVIRONMENTS.index(environment) :]
+        return any(self.environment(service, name).signed_commits == "required" for name in later)
+
+    def signers(self) -> tuple[Signer, ...]:
+        """Every key that is listed here, with the addresses it may sign for."""
+        identity = self.service_identity
+        listed = [(person.emails, person.signing_keys) for person in self.people.values()]
+        listed.append(((identity.email,), identity.signing_keys))
+        return tuple(key_of(emails, key) for emails, keys in listed for key in keys if emails)
 
     def target(self, service: str, environment: str) -> Target:
         """Where a service's objects are in an environment."""

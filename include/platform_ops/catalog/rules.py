@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from platform_ops.core.signatures import key_of
+
 from .models import Approvals, Check, Person
 from .names import unknown
 from .source import KeyPath, dotted
@@ -26,6 +28,38 @@ def people_problems(roles: Mapping[str, str], people: Mapping[str, Person]) -> I
     for role in roles:
         if not any(role in person.roles for person in people.values()):
             yield ("roles", role), f"nobody has the role {role}; give it to somebody under people"
+
+
+def key_problems(keys: Mapping[KeyPath, str]) -> Iterator[Finding]:
+    """One key for two owners: nobody could say whose signature it is. `keys` maps its place to its text."""
+    owners: dict[str, KeyPath] = {}
+    for path, text in keys.items():
+        try:
+            fingerprint = key_of((), text).fingerprint
+        except ValueError:
+            continue  # its own field reports it
+        owner = owners.setdefault(fingerprint, path)
+        if owner[:-2] != path[:-2]:
+            yield path, f"the key {fingerprint} is already that of {dotted(owner[:-2])}"
+
+
+def identity_problems(email: str, people: Mapping[str, Person]) -> Iterator[Finding]:
+    """The service identity commits for nobody."""
+    for user, person in people.items():
+        if email.lower() in (address.lower() for address in person.emails):
+            yield (
+                ("service_identity", "email"),
+                f"{email} belongs to {user}; give the service an address of its own",
+            )
+
+
+def branch_problems(branches: Mapping[KeyPath, str]) -> Iterator[Finding]:
+    """Two environments of a service that follow one branch: a promotion could not move it forward."""
+    owners: dict[str, KeyPath] = {}
+    for path, branch in branches.items():
+        owner = owners.setdefault(branch, path)
+        if owner != path:
+            yield path, f"the branch {branch} is already that of {dotted(owner[:-1])}"
 
 
 def host_problems(hosts: Mapping[KeyPath, str]) -> Iterator[Finding]:

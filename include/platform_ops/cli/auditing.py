@@ -9,14 +9,15 @@ from typing import Annotated
 import typer
 
 from platform_ops.core.approvals import Grant, Vote
+from platform_ops.core.changelog import Changelog
 from platform_ops.core.errors import NotFound
-from platform_ops.core.records import Entry, GateResult, Promotion
+from platform_ops.core.records import BranchMove, Entry, GateResult, Promotion
 from platform_ops.wiring import Desk
 
 from .asking import AsJson, OneEnvironment, Service, at_desk
 from .output import clock_time, out, print_json
 
-_GATES = (("source", "commit"), ("image", "digest"))
+_GATES = (("signatures", "commit"), ("source", "commit"), ("image", "digest"))
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Record:
     grant: Grant | None
     gates: tuple[GateResult, ...]
     journal: tuple[Entry, ...]
+    changelog: Changelog | None
+    git: tuple[BranchMove, ...]
 
 
 def audit(
@@ -71,7 +74,8 @@ async def _record(desk: Desk, promotion: Promotion) -> Record:
     rollout = await ledger.rollouts.of_run(promotion.dag_id, promotion.run_id)
     journal = await ledger.journal.of_rollout(rollout.id) if rollout else ()
     present = tuple(gate for gate in gates if gate is not None)
-    return Record(promotion, promotion.name, votes, grant, present, journal)
+    log, moves = await ledger.source.changelog(promotion.id), await ledger.source.moves(promotion.id)
+    return Record(promotion, promotion.name, votes, grant, present, journal, log, moves)
 
 
 def _show(record: Record, journal: bool) -> None:
@@ -88,6 +92,11 @@ def _show(record: Record, journal: bool) -> None:
         ),
         f"  approved      {_granted(record.grant)}",
         *(f"  {gate.gate:12}  {clock_time(gate.at)}  {gate.outcome}" for gate in record.gates),
+        *(
+            f"  git           {clock_time(move.at)}  {move.branch} at {move.commit[:8]}  {move.tag}".rstrip()
+            for move in record.git
+        ),
+        *([f"  changes       {_changes(record.changelog)}"] if record.changelog else []),
     ]
     if journal:
         lines += [f"  {_entry(entry)}" for entry in record.journal]
@@ -101,6 +110,13 @@ def _granted(grant: Grant | None) -> str:
         return "no"
     needed = ", ".join(f"{count} of {role}" for role, count in grant.required.items()) or "nobody needed"
     return f"{clock_time(grant.at)}  by {', '.join(grant.voters) or 'nobody'} ({needed})"
+
+
+def _changes(log: Changelog) -> str:
+    counts = [f"{len(lines)} {group.lower()}" for group, lines in log.groups.items()]
+    more = [f"{log.more} more"] if log.more else []
+    back = [f"{log.goes_back} commit(s) taken back out"] if log.goes_back else []
+    return ", ".join([*counts, *more, *back]) or "none"
 
 
 def _entry(entry: Entry) -> str:

@@ -79,7 +79,7 @@ def page_of(
         key=key,
         service=service,
         environment=environment,
-        title=f"{what} did not get into {environment}: {failure.task} failed",
+        title=f"{what} {_got(rollout)} {environment}: {failure.task} failed",
         happened=failure.why,
         done=_done(rollout),
         todo=_todo(rollout, failure.task, escalation),
@@ -115,6 +115,12 @@ def _of_rollout(rollout: Rollout, kind: str, title: str, happened: str, done: st
         log_url=rollout.log_url,
         channel=rollout.plan.page_channel,
     )
+
+
+def _got(rollout: Rollout | None) -> str:
+    if rollout is not None and rollout.phase in (Phase.PROMOTED, Phase.WARM):
+        return "has the traffic in"
+    return "did not get into"
 
 
 def _done(rollout: Rollout | None) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from .migration import Migration, MigrationStatus
 from .release import Colour, Target, Weights
+from .source import Commit
 
 Manifest = Mapping[str, Any]
 
@@ -148,7 +149,11 @@ class SourceRepository(Protocol):
     async def committed_at(self, service: str, commit: str) -> datetime: ...
 
     async def authors(self, service: str, commit: str, since: str | None) -> frozenset[str]:
-        """E-mail addresses of authors and committers in `since..commit`; only of `commit` when None."""
+        """E-mail addresses of authors and committers in `since..commit`; only of `commit` when None. What the
+        service identity made (its own merges, signed with its own key) has none."""
+
+    async def history(self, service: str, commit: str, since: str | None) -> Sequence[Commit]:
+        """The commits of `since..commit`, newest first; all that lead to `commit` when None."""
 
     async def is_ancestor(self, service: str, ancestor: str, commit: str) -> bool:
         """Whether `commit` is `ancestor` or came of it; False for an `ancestor` that is gone."""

@@ -60,6 +60,17 @@ class GateResult:
 
 
 @dataclass(frozen=True)
+class BranchMove:
+    """What a promotion did in git: where it left a branch, and the version it gave."""
+
+    branch: str
+    commit: str
+    tag: str
+    """`v1.2.3`; empty when the release got no version of its own."""
+    at: datetime
+
+
+@dataclass(frozen=True)
 class Entry:
     """One line of the journal. Of an act: `intent` before it, `done` or `failed` after it; else `note`."""
 

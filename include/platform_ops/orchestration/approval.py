@@ -18,6 +18,7 @@ from platform_ops.catalog.models import Approvals
 from platform_ops.core.approvals import Vote
 from platform_ops.core.errors import GateClosed
 
+from .changes import changes_in_short
 from .step import Run, at_desk, run_to_end, step
 
 VOTE_TASK = "vote_{role}_{seat}"
@@ -113,7 +114,8 @@ async def _what_would_go_live(desk: wiring.Desk, run: Run) -> str:
         "Live now": active[0].name if active else "nothing yet",
         "Requested by": promotion.requested_by,
     }
-    return "\n".join(["| | |", "|---|---|", *(f"| {label} | `{value}` |" for label, value in rows.items())])
+    table = "\n".join(["| | |", "|---|---|", *(f"| {label} | `{value}` |" for label, value in rows.items())])
+    return f"{table}\n\n{await changes_in_short(desk, promotion)}"
 
 
 async def record_approvals(desk: wiring.Desk, run: Run) -> None:

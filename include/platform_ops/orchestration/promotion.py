@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from platform_ops import wiring
 from platform_ops.core.errors import GateClosed, NotFound
 from platform_ops.core.release import Release
-from platform_ops.core.rollout import Phase
 
 from . import artefact, way
+from .changes import note_changes
+from .releasing import promoted, require_mergeable
+from .signatures import require_verified
 from .step import AUTOMATIC, Run
 
 
@@ -24,7 +26,9 @@ async def resolve(desk: wiring.Desk, run: Run) -> None:
     else:
         release = await _release_to_take(desk, run)
         commit, version, digest = release.commit, release.version, release.digest
-    await desk.ledger.promotions.open(
+    if way.goes_live(run.environment):
+        await require_mergeable(desk, run, commit)
+    promotion = await desk.ledger.promotions.open(
         dag_id=run.dag_id,
         run_id=run.run_id,
         service=run.service,
@@ -35,6 +39,7 @@ async def resolve(desk: wiring.Desk, run: Run) -> None:
         requested_by=run.requested_by,
         url=run.log_url,
     )
+    await note_changes(desk, promotion)
 
 
 async def _commit_to_build(desk: wiring.Desk, run: Run) -> str:
@@ -72,6 +77,7 @@ async def build(desk: wiring.Desk, run: Run) -> None:
     """Build the commit once; the digest goes through all environments, with its bill of materials and the
     statement of where it comes from attached. A build that the ledger knows is taken as it is."""
     promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
+    await require_verified(desk, promotion)
     made = await artefact.built(desk, run, promotion)
     release = Release(run.service, promotion.version, promotion.commit, made.digest)
     await artefact.attest(desk, run, release, made)
@@ -83,6 +89,7 @@ async def check_image(desk: wiring.Desk, run: Run) -> None:
     """The digest is in the registry with all its blobs, is of the commit that was scanned, is not root's, and
     its bill of materials and its statement of provenance say the same."""
     promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
+    await require_verified(desk, promotion)
     problems, detail = await artefact.problems(desk, promotion.release)
     source = await desk.ledger.gates.latest(run.service, promotion.commit, "source")
     if source is None or source.outcome != "passed":
@@ -99,13 +106,6 @@ async def check_image(desk: wiring.Desk, run: Run) -> None:
 
 
 async def record(desk: wiring.Desk, run: Run) -> None:
-    """Write the outcome: from now on the next environment may take this release.
-
-    The ledger says whether it got here: the tasks before may have been marked as successful by hand.
-    """
-    promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
-    view = await desk.controller.find_of_run(run.dag_id, run.run_id)
-    if view is None or not view.reached(Phase.PROMOTED):
-        stands = f"it stands in {view.phase}" if view else "there is none"
-        raise GateClosed(f"The rollout of this run did not get to {Phase.PROMOTED}: {stands}.")
+    """Write the outcome: from now on the next environment may take this release."""
+    promotion = await promoted(desk, run)
     await desk.ledger.promotions.finish(promotion.id, "promoted")

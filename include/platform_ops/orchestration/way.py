@@ -11,6 +11,11 @@ def builds(environment: str) -> bool:
     return environment == ENVIRONMENTS[0]
 
 
+def goes_live(environment: str) -> bool:
+    """What serves in the last environment is released: it is merged and gets a version."""
+    return environment == ENVIRONMENTS[-1]
+
+
 def starts_by_hand(environment: str) -> bool:
     """Production waits for a person."""
     return environment == ENVIRONMENTS[-1]
@@ -22,3 +27,10 @@ def environment_before(environment: str) -> str:
     if position == 0:
         raise NotFound(f"No environment comes before {environment}.")
     return ENVIRONMENTS[position - 1]
+
+
+def environment_after(environment: str) -> str:
+    """The environment that takes a release next."""
+    if environment == ENVIRONMENTS[-1]:
+        raise NotFound(f"No environment comes after {environment}.")
+    return ENVIRONMENTS[ENVIRONMENTS.index(environment) + 1]

@@ -10,12 +10,18 @@ from local_platform.services.part import Context
 from local_platform.services.postgres import Postgres, owner_of
 from local_platform.services.valkey import Valkey
 
+DEVELOPMENT_KEY = "dev-key-12345"
+
 
 def secret_values(platform: Context, environment: str) -> dict[str, str]:
     """The entries of the Secret `llm-service`; a template of it is `analyzer/deploy/secret.yaml`."""
     secrets, name = platform.secrets, f"analyzer_{environment}"
+    keys = [secrets[f"api-key-{environment}"]]
+    if environment == "development":
+        # The public key of the service's documentation; the service refuses to start with it elsewhere.
+        keys.append(DEVELOPMENT_KEY)
     return {
-        "ANALYZER_API_KEYS": secrets[f"api-key-{environment}"],
+        "ANALYZER_API_KEYS": ",".join(keys),
         "ANALYZER_ADMIN_KEYS": secrets[f"admin-key-{environment}"],
         "ANALYZER_FINGERPRINT_KEY": secrets[f"fingerprint-key-{environment}"],
         "ANALYZER_DATABASE_URL": Postgres(platform).dsn(name, name),

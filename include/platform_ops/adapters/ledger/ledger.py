@@ -15,6 +15,7 @@ from .outbox import OutboxTable
 from .promotions import GateTable, PromotionTable, ReleaseTable
 from .reports import ReportTable
 from .rollouts import RolloutTable
+from .source import SourceTable
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Ledger:
     journal: JournalTable
     outbox: OutboxTable
     reports: ReportTable
+    source: SourceTable
 
     @classmethod
     @asynccontextmanager
@@ -45,4 +47,5 @@ class Ledger:
                 JournalTable(database),
                 OutboxTable(database, clock),
                 ReportTable(database, clock),
+                SourceTable(database, clock),
             )
