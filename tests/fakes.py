@@ -20,8 +20,17 @@ from platform_ops.core.errors import (
     StaleHolder,
     Unavailable,
 )
+from platform_ops.core.migration import JobState, Migration, MigrationStatus
 from platform_ops.core.paging import Page, QueuedPage
-from platform_ops.core.ports import ColourStatus, Fence, Manifest, Point, ProbeAnswer, RouteState
+from platform_ops.core.ports import (
+    ColourStatus,
+    Fence,
+    ImageFacts,
+    Manifest,
+    Point,
+    ProbeAnswer,
+    RouteState,
+)
 from platform_ops.core.records import Entry
 from platform_ops.core.release import Colour, Target, Weights
 from platform_ops.core.reports import Report
@@ -110,6 +119,13 @@ class Behaviour:
 
 
 @dataclass
+class _Job:
+    rollout_id: str
+    ends: datetime
+    fails: str = ""
+
+
+@dataclass
 class _Deployment:
     digest: str
     replicas: int
@@ -135,8 +151,8 @@ class _Segment:
 class World:
     """One service in one environment: a cluster, a route, a gateway that counts, users that send requests.
 
-    It is the Workloads, TrafficRouter, Metrics and Probe of its controller. `away` names the ports that do
-    not answer; `effects` is what was really done, in order.
+    It is the Workloads, TrafficRouter, Metrics, Probe, Images and Migrations of its controller. `away` names
+    the ports that do not answer; `effects` is what was really done, in order.
     """
 
     clock: ManualClock
@@ -155,6 +171,15 @@ class World:
     away: set[str] = field(default_factory=set)
     refuses: str = ""
     """The API refuses manifests with these words."""
+    lost_blobs: set[str] = field(default_factory=set)
+    """Digests whose image the registry has no longer whole."""
+    migration_takes: timedelta | None = timedelta(seconds=2)
+    """None: it never ends."""
+    migration_fails: str = ""
+    """The log of a migration that fails."""
+    migration_breaks: dict[str, str] = field(default_factory=dict)
+    """Digest to what its checks answer once the migration ran."""
+    jobs: dict[str, _Job] = field(default_factory=dict)
     effects: list[str] = field(default_factory=list)
     after_effect: Callable[[], None] = lambda: None
     _segments: list[_Segment] = field(default_factory=list)
@@ -217,6 +242,37 @@ class World:
 
     async def select_colour(self, target: Target, colour: Colour) -> None:
         self._answer("workloads")
+
+    # Images
+
+    async def inspect(self, service: str, digest: str) -> ImageFacts:
+        self._answer("images")
+        if digest in self.lost_blobs:
+            raise Refused(f"{digest}: the blob sha256:1 is missing; push the image again")
+        return ImageFacts(digest, 1)
+
+    # Migrations
+
+    async def migration_status(self, target: Target, job: str) -> MigrationStatus:
+        self._answer("workloads")
+        known = self.jobs.get(job)
+        if known is None:
+            return MigrationStatus(JobState.ABSENT)
+        if self.clock.now() < known.ends:
+            return MigrationStatus(JobState.RUNNING, known.rollout_id)
+        if known.fails:
+            return MigrationStatus(JobState.FAILED, known.rollout_id, known.fails)
+        for digest, answer in self.migration_breaks.items():
+            self.behave(digest, checks=answer)
+        return MigrationStatus(JobState.SUCCEEDED, known.rollout_id)
+
+    async def start_migration(self, target: Target, migration: Migration, rollout_id: str) -> None:
+        seen = await self.migration_status(target, migration.job)
+        another = seen.rollout_id != rollout_id
+        if seen.state is JobState.ABSENT or (seen.state is JobState.FAILED and another):
+            takes = self.migration_takes if self.migration_takes is not None else timedelta(days=365)
+            self.jobs[migration.job] = _Job(rollout_id, self.clock.now() + takes, self.migration_fails)
+            self._done(f"migrate {migration.job}")
 
     # TrafficRouter
 
@@ -445,6 +501,7 @@ class MemoryRollouts:
             "shifted_at",
             "since",
             "checked",
+            "baseline",
             "reason",
         )
         self._rows[row.id] = replace(row, **{name: getattr(rollout, name) for name in names})
@@ -646,3 +703,16 @@ class CrashAt:
         if len(self.reached) == self._number or label == self._label:
             self.dead = True
             raise Killed
+
+
+class WorldMigrations:
+    """The Migrations port of a world, whose own `status` is that of its Workloads."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def status(self, target: Target, job: str) -> MigrationStatus:
+        return await self._world.migration_status(target, job)
+
+    async def start(self, target: Target, migration: Migration, rollout_id: str) -> None:
+        await self._world.start_migration(target, migration, rollout_id)

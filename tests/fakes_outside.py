@@ -5,6 +5,7 @@ They obey the rules that `tests/adapters` shows of the real ones."""
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -82,6 +83,10 @@ class MemoryImages:
         self.tags[service, tag] = digest
         return digest
 
+    async def bill_of_materials(self, service: str, digest: str, created: datetime) -> bytes:
+        facts = await self.inspect(service, digest)
+        return json.dumps({"version": digest, "labels": dict(facts.labels), "at": str(created)}).encode()
+
     def reference(self, service: str, digest: str) -> str:
         return f"{self.registry}/{service}@{digest}"
 
@@ -110,6 +115,10 @@ class MemoryRepository:
         if version is None:
             raise Refused(f"{service} {commit[:8]}: pyproject.toml states no project.version")
         return version
+
+    async def committed_at(self, service: str, commit: str) -> datetime:
+        self._find(commit)
+        return _BEGINNING
 
     async def authors(self, service: str, commit: str, since: str | None) -> frozenset[str]:
         history = self._find(commit)

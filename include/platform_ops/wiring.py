@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 import httpx
 
 from platform_ops.adapters.airflow_api import AirflowApi
+from platform_ops.adapters.attestations import RegistryAttestations
 from platform_ops.adapters.clock import SystemClock
 from platform_ops.adapters.cluster_view import ClusterView
 from platform_ops.adapters.follow_ups import FollowUps
@@ -30,6 +31,7 @@ from platform_ops.adapters.kubernetes import KubernetesWorkloads
 from platform_ops.adapters.ledger import Ledger
 from platform_ops.adapters.ledger.guard import LedgerApprovals
 from platform_ops.adapters.manifests import Manifests
+from platform_ops.adapters.migrations import KubernetesMigrations
 from platform_ops.adapters.object_store import S3ObjectStore
 from platform_ops.adapters.outbox import Pager
 from platform_ops.adapters.probe import HttpProbe
@@ -113,6 +115,10 @@ class Desk:
         return KubernetesWorkloads(self.kube, self.manifests.service, reader=reader)
 
     @cached_property
+    def migrations(self) -> KubernetesMigrations:
+        return KubernetesMigrations(self.kube)
+
+    @cached_property
     def router(self) -> HTTPRouteRouter:
         return HTTPRouteRouter(self.kube, self.workloads, self.approvals, self.manifests.route)
 
@@ -156,13 +162,24 @@ class Desk:
 
     @cached_property
     def images(self) -> RegistryImages:
-        names = {name: self._image_name(service.image) for name, service in self.catalog.services.items()}
+        command = self.settings.build_words or DEFAULT_BUILD_COMMAND
+        return RegistryImages(self._registries, self._image_names, command)
+
+    @cached_property
+    def attestations(self) -> RegistryAttestations:
+        return RegistryAttestations(self._registries, self._image_names)
+
+    @cached_property
+    def _image_names(self) -> dict[str, ImageName]:
+        return {name: self._image_name(service.image) for name, service in self.catalog.services.items()}
+
+    @cached_property
+    def _registries(self) -> dict[str, Registry]:
         credentials = Credentials(self.settings.registry_user, self.settings.registry_password)
-        registries = {
+        return {
             name.host: Registry(self._http, name.host, credentials, plain_http=self.settings.plain_http)
-            for name in names.values()
+            for name in self._image_names.values()
         }
-        return RegistryImages(registries, names, self.settings.build_words or DEFAULT_BUILD_COMMAND)
 
     @cached_property
     def chat(self) -> SlackChat:
@@ -197,7 +214,17 @@ class Desk:
     @cached_property
     def controller(self) -> RolloutController:
         return RolloutController(
-            Ports(self.workloads, self.router, self.metrics, self.probe, self.ledger, self.clock, self._crash)
+            Ports(
+                self.workloads,
+                self.router,
+                self.metrics,
+                self.probe,
+                self.ledger,
+                self.clock,
+                self._crash,
+                self.images,
+                self.migrations,
+            )
         )
 
     def rollout_request(self, promotion: Promotion) -> RolloutRequest:

@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from platform_ops.core.errors import NotFound, Refused, Unavailable
 from platform_ops.core.ports import SourceRepository
 
 SERVICE = "llm-service"
+COMMITTED = datetime(2026, 1, 1, tzinfo=UTC)
 AUTHORS = ("first@example.com", "second@example.com", "third@example.com")
 
 
@@ -28,7 +30,12 @@ class Origin:
 
     def git(self, *words: str, author: str = AUTHORS[0]) -> str:
         who = ("-c", "user.name=Somebody", "-c", f"user.email={author}")
-        environment = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
+        environment = {
+            **os.environ,
+            "GIT_CONFIG_GLOBAL": "/dev/null",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_COMMITTER_DATE": COMMITTED.isoformat(),
+        }
         done = subprocess.run(
             ["git", *who, *words],
             cwd=self.tree,
@@ -103,6 +110,10 @@ async def test_a_branch_that_is_not_there_is_named_with_those_that_are(history: 
 async def test_the_version_is_what_the_tree_of_that_commit_states(history: History) -> None:
     versions = [await history.source.version_at(SERVICE, commit) for commit in history.commits]
     assert versions == ["1.0.0", "1.1.0", "1.2.0"]
+
+
+async def test_a_commit_was_made_when_its_committer_says(history: History) -> None:
+    assert await history.source.committed_at(SERVICE, history.commits[0]) == COMMITTED
 
 
 async def test_authors_are_those_of_the_commits_since_the_last_release(history: History) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from fakes import World, seconds
+from fakes import World, WorldMigrations, seconds
 from postgres_server import PostgresServer
 from rollout_scenes import PLAN, V1, V2, request
 
@@ -43,7 +43,19 @@ async def ledger_now(ledger_dsn: str) -> AsyncIterator[Ledger]:
 
 
 def controller(world: World, ledger: Ledger) -> RolloutController:
-    return RolloutController(Ports(world, world, world, world, ledger, SystemClock(), NoCrashPoints()))
+    return RolloutController(
+        Ports(
+            world,
+            world,
+            world,
+            world,
+            ledger,
+            SystemClock(),
+            NoCrashPoints(),
+            world,
+            WorldMigrations(world),
+        )
+    )
 
 
 async def opened(world: World, ledger: Ledger) -> str:

@@ -64,6 +64,35 @@ def test_the_digest_that_development_built_runs_in_every_environment(
     }
 
 
+def test_the_image_carries_its_bill_and_where_it_comes_from(
+    airflow: OwnAirflow, platform: OwnPlatform, first: Way
+) -> None:
+    shown = platform.ops("release", SOLVER, first.release, "--json")
+    assert shown.returncode == 0, shown.stderr
+    facts = json.loads(shown.stdout)
+    assert facts["problems"] == []
+    assert facts["components"] > 20
+    assert facts["source"].endswith(f"@{first.commit.id}")
+    assert facts["builder"] == "https://platform-ops.io/builder"
+    assert facts["labels"]["org.opencontainers.image.title"] == SOLVER
+    assert set(facts["documents"]) == {"application/vnd.cyclonedx+json", "application/vnd.in-toto+json"}
+
+
+def test_building_the_same_commit_again_attaches_nothing_again(
+    airflow: OwnAirflow, platform: OwnPlatform, first: Way, second: Way
+) -> None:
+    release = f"{second.commit.version}-{second.commit.id[:8]}"
+
+    def documents() -> object:
+        return json.loads(platform.ops("release", SOLVER, release, "--json").stdout)["documents"]
+
+    before = documents()
+    run = airflow.run(f"promote_{SOLVER}_development")
+    assert run.tasks["build"] == "success"
+    assert run.tasks["check_image"] == "success"
+    assert documents() == before
+
+
 def test_users_get_what_was_committed(platform: OwnPlatform, first: Way) -> None:
     assert {served(platform, environment)[0] for environment in VERIFIED} == {first.commit.id}
 

@@ -113,6 +113,13 @@ def test_a_release_that_never_was_lists_the_valid_ones(ledgered: Ops, ledger_dsn
     assert V1.name in result.stderr
 
 
+def test_facts_of_a_release_that_was_never_built_list_those_that_were(ledgered: Ops, ledger_dsn: str) -> None:
+    fill(ledger_dsn, lambda ledger: promoted(ledger, "staging", V1, "run-1"))
+    result = ledgered("release", "llm-service", "9.9.9-deadbeef")
+    assert result.exit_code == ExitCode.NOT_FOUND
+    assert f"newest: {V1.name}" in result.stderr
+
+
 def test_nothing_verified_yet_says_what_to_do_first(ledgered: Ops) -> None:
     result = ledgered("promote", "llm-service", "production")
     assert result.exit_code == ExitCode.GATE_CLOSED

@@ -15,6 +15,7 @@ from platform_ops.core.release import Colour, Target
 
 from .cluster_view import DirectReader, Reader
 from .kube_api import APPLY, KubeApi, object_path
+from .pods import containers, pod_failures, require_digests
 
 Object = Mapping[str, Any]
 RenderService = Callable[[Target, Colour], Manifest]
@@ -22,19 +23,6 @@ REVISION = "deployment.kubernetes.io/revision"
 TEMPLATE_HASH = "pod-template-hash"
 OWN_WRITES_SHOWN = 20.0
 """Seconds after a write within which a view of the cluster is not asked: longer than it can be behind."""
-_FAILING = frozenset(
-    {
-        "CrashLoopBackOff",
-        "CreateContainerConfigError",
-        "CreateContainerError",
-        "ErrImageNeverPull",
-        "ErrImagePull",
-        "ImageInspectError",
-        "ImagePullBackOff",
-        "InvalidImageName",
-        "RunContainerError",
-    }
-)
 
 
 class KubernetesWorkloads:
@@ -59,6 +47,8 @@ class KubernetesWorkloads:
 
     async def apply(self, target: Target, manifests: Sequence[Manifest]) -> None:
         self._writes(target)
+        for manifest in manifests:
+            require_digests(manifest)
         for manifest in manifests:
             path = object_path(
                 manifest["apiVersion"], manifest["kind"], target.namespace, manifest["metadata"]["name"]
@@ -89,8 +79,8 @@ class KubernetesWorkloads:
             digest=_digest(deployment),
             desired=deployment["spec"].get("replicas", 1),
             ready=sum(_is_ready(pod) and pod["metadata"]["name"] in routed for pod in current),
-            failing=tuple(dict.fromkeys([*_deployment_failures(deployment), *_pod_failures(current)])),
-            restarts=sum(status.get("restartCount", 0) for pod in current for status in _containers(pod)),
+            failing=tuple(dict.fromkeys([*_deployment_failures(deployment), *pod_failures(current)])),
+            restarts=sum(status.get("restartCount", 0) for pod in current for status in containers(pod)),
         )
 
     async def scale(self, target: Target, colour: Colour, replicas: int) -> None:
@@ -218,43 +208,9 @@ def _is_ready(pod: Object) -> bool:
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
-def _containers(pod: Object) -> list[Object]:
-    status = pod.get("status", {})
-    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
-
-
 def _deployment_failures(deployment: Object) -> Iterator[str]:
     for condition in deployment.get("status", {}).get("conditions") or ():
         deadline = condition["type"] == "Progressing" and condition["status"] == "False"
         refused = condition["type"] == "ReplicaFailure" and condition["status"] == "True"
         if deadline or refused:
             yield f"{condition.get('reason', condition['type'])}: {condition.get('message', '')}"
-
-
-def _pod_failures(pods: Iterable[Object]) -> Iterator[str]:
-    for pod in pods:
-        for condition in pod.get("status", {}).get("conditions") or ():
-            if condition.get("reason") == "Unschedulable":
-                yield f"Unschedulable: {condition.get('message', '')}"
-        for status in _containers(pod):
-            if text := _container_failure(status):
-                yield text
-
-
-def _container_failure(status: Object) -> str | None:
-    state = status.get("state", {})
-    waiting, ended = state.get("waiting", {}), state.get("terminated", {})
-    if waiting.get("reason") in _FAILING:
-        reason, last = waiting["reason"], status.get("lastState", {}).get("terminated")
-        detail = (
-            f"{_exit(last)} ({status.get('restartCount', 0)} restarts)" if last else waiting.get("message")
-        )
-        return f"{reason}: {detail or 'no message'}"
-    if ended and ended.get("exitCode") != 0:
-        return f"{ended.get('reason', 'Error')}: {_exit(ended)} ({status.get('restartCount', 0)} restarts)"
-    return None
-
-
-def _exit(ended: Object) -> str:
-    killed = ended.get("reason") == "OOMKilled"
-    return "out of memory" if killed else f"exit {ended.get('exitCode')}"

@@ -249,6 +249,18 @@ class Gateway(Model):
     """Its namespace."""
 
 
+class SchemaMigration(Model):
+    """What brings the service's database to the version of a release, before its preview comes up.
+
+    It may only expand: the version before goes on with the new schema. A rollback migrates nothing down.
+    """
+
+    command: tuple[str, ...] = Field(min_length=1)
+    """Program and arguments in the release's own image. It may be run again, and then finds nothing to do."""
+    deadline: Duration = timedelta(minutes=5)
+    """The Job is ended and has failed after so long."""
+
+
 class Service(Model):
     """One service: where it comes from, where it goes, who is paged."""
 
@@ -260,6 +272,8 @@ class Service(Model):
     """What moves traffic: weights of a Gateway API HTTPRoute."""
     manifests: str = ""
     """Folder of the service's own manifest templates, relative to the common ones; empty: the common ones."""
+    schema_migration: SchemaMigration | None = None
+    """A Job before each preview; left out: a release changes no schema."""
     pages: Pages
     """Who is paged."""
     signed_after: str = Field(default="", pattern=r"^([0-9a-f]{40})?$")

@@ -15,6 +15,11 @@ async def act(ports: Ports, rollout: Rollout, transition: Transition) -> Effect:
     """Raises TemporaryError to be tried again, PermanentError when the world refuses."""
     target, plan = rollout.target, rollout.plan
     match transition.act:
+        case Act.BASELINE:
+            return await _checked(ports, rollout, preview=False)
+        case Act.MIGRATE if plan.migration is not None:
+            await ports.migrations.start(target, plan.migration, rollout.id)
+            return Effect(f"{plan.migration.job} started")
         case Act.DEPLOY:
             await ports.workloads.apply(target, plan.manifests)
             if rollout.first_release:
@@ -22,6 +27,8 @@ async def act(ports: Ports, rollout: Rollout, transition: Transition) -> Effect:
                 await ports.router.shift(target, Weights(), Fence(rollout.id, rollout.token))
             return Effect(f"{len(plan.manifests)} manifests applied")
         case Act.VERIFY:
+            # Votes take a day and nodes keep images: the registry is asked again right before the traffic.
+            await ports.images.inspect(target.service, rollout.release.digest)
             return await _checked(ports, rollout, preview=True)
         case Act.VERIFY_OLD:
             return await _checked(ports, rollout, preview=False)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from platform_ops.core.errors import OpsError
+from platform_ops.core.migration import NO_JOB, MigrationStatus
 from platform_ops.core.ports import ColourStatus, Metrics, Point, RouteState
 from platform_ops.core.state import Observed, Phase, Rollout
 from platform_ops.core.triggers import Trigger, Verdict, judge, promql, unavailable
@@ -34,7 +35,14 @@ class Observer:
             self._unready_since = now
         judged = rollout.phase.under_traffic and rollout.moved
         verdicts = await _verdicts(self._ports.metrics, rollout, now) if judged else ()
-        return Observed(rollout, new, old, route, verdicts, self._unready_since)
+        migration = await self._migration(rollout)
+        return Observed(rollout, new, old, route, verdicts, self._unready_since, migration)
+
+    async def _migration(self, rollout: Rollout) -> MigrationStatus:
+        planned = rollout.plan.migration
+        if planned is None or rollout.phase is not Phase.DEPLOYING:
+            return NO_JOB
+        return await self._ports.migrations.status(rollout.target, planned.job)
 
     async def _world(self, rollout: Rollout) -> tuple[ColourStatus, ColourStatus, RouteState]:
         workloads, target = self._ports.workloads, rollout.target

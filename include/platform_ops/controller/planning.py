@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 from platform_ops.adapters.manifests import Manifests
@@ -34,7 +35,10 @@ def rollout_request(
         promotion_id=promotion.id,
         target=target,
         release=release,
-        plan=rollout_plan(catalog, promotion.service, promotion.environment),
+        plan=replace(
+            rollout_plan(catalog, promotion.service, promotion.environment),
+            migration=manifests.migration(target, image),
+        ),
         manifests={colour: manifests.colour(target, colour, image) for colour in Colour},
         requested_by=promotion.requested_by,
         log_url=promotion.url,

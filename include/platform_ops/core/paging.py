@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from .schema import schema_words
 from .state import Phase, Rollout
 
 TASK = "roll_out"
@@ -125,6 +126,11 @@ def _of_rollout(rollout: Rollout, kind: str, title: str, happened: str, done: st
 def _done(rollout: Rollout | None) -> str:
     if rollout is None:
         return "Nothing was deployed and no traffic moved."
+    schema = schema_words(rollout) if rollout.phase is Phase.ROLLED_BACK else ""
+    return " ".join(filter(None, (_done_with_traffic(rollout), schema)))
+
+
+def _done_with_traffic(rollout: Rollout) -> str:
     if rollout.phase is Phase.ROLLED_BACK and rollout.first_release:
         return "The release was removed. It was the first one here, so nothing serves."
     if rollout.phase is Phase.ROLLED_BACK and rollout.moved:

@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 from .plan import OnInsufficientSamples, Step
 from .release import Weights
 from .rollback import decide_rolling_back
+from .schema import decide_schema
 from .state import Act, Observed, Phase, Transition
 
 __all__ = ["GENERATE_EVERY", "Phase", "Step", "after_refusal", "decide"]
@@ -111,12 +112,16 @@ def _pending(observed: Observed, now: datetime) -> Transition:
         return _roll_back(
             observed, f"the {rollout.colour} colour already has traffic: nothing was deployed to it"
         )
+    if rollout.plan.migration is not None:
+        return _enter(observed, Phase.DEPLOYING, "the schema first")
     why = f"bring {rollout.release.name} up as {rollout.colour}, without traffic"
     return Transition(Act.DEPLOY, why, Phase.DEPLOYING, rollout.step)
 
 
 def _deploying(observed: Observed, now: datetime) -> Transition:
     rollout, new = observed.rollout, observed.new
+    if schema := decide_schema(observed, now):
+        return schema
     if not new.exists or new.digest != rollout.release.digest:
         return Transition(Act.DEPLOY, "the cluster does not show it yet", Phase.DEPLOYING, rollout.step)
     if new.ready >= rollout.plan.replicas:
@@ -133,15 +138,20 @@ def _verifying(observed: Observed, now: datetime) -> Transition:
         return _roll_back(observed, "the preview failed its checks: " + _failures(report.failures))
     if observed.new.ready < rollout.plan.replicas:
         return _wait_for_ready(observed, now)
+    limit = rollout.plan.deploy_deadline
+    if observed.trouble and now >= rollout.phase_began + limit:
+        return _roll_back(observed, f"not checked within {limit.total_seconds():g} s: {observed.trouble}")
     return Transition(Act.VERIFY, f"check the preview ({rollout.colour})", Phase.VERIFYING, rollout.step)
 
 
 def _wait_for_ready(observed: Observed, now: datetime) -> Transition:
     rollout = observed.rollout
-    deadline = rollout.phase_began + rollout.plan.deploy_deadline
+    limit = rollout.plan.deploy_deadline
+    if rollout.phase is Phase.DEPLOYING and rollout.plan.migration is not None:
+        limit += rollout.plan.migration.deadline
+    deadline = rollout.phase_began + limit
     if now >= deadline:
-        seconds = rollout.plan.deploy_deadline.total_seconds()
-        return _roll_back(observed, f"not ready within {seconds:g} s: {_readiness(observed)}")
+        return _roll_back(observed, f"not ready within {limit.total_seconds():g} s: {_readiness(observed)}")
     return _wait(observed, _readiness(observed), deadline)
 
 

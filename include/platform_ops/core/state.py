@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from .migration import NO_JOB, MigrationStatus
 from .plan import Plan, Step
 from .ports import ColourStatus, RouteState
 from .release import Colour, Release, Target, Weights
@@ -141,6 +142,8 @@ class Rollout:
     """When real responses showed the wanted weights; None: not yet."""
     checked: CheckReport | None = None
     """Of this phase."""
+    baseline: CheckReport | None = None
+    """Of the old colour before its schema changed: what failed then already is not the migration's doing."""
     reason: str = ""
     """Why it goes or went back, or needs attention."""
     hold: Hold | None = None
@@ -189,6 +192,10 @@ def heeded(wish: Wish, rollout: Rollout) -> bool:
 class Act(StrEnum):
     """What the controller does next. Only the first group touches anything but the ledger."""
 
+    BASELINE = "Baseline"
+    """Run the old colour's checks before the schema that it uses changes."""
+    MIGRATE = "Migrate"
+    """Start the Job of the schema migration."""
     DEPLOY = "Deploy"
     VERIFY = "Verify"
     SHIFT = "Shift"
@@ -250,6 +257,10 @@ class Observed:
     verdicts: tuple[Verdict, ...] = ()
     unready_since: datetime | None = None
     """Since when the new colour has had fewer ready pods than its full size; None: it has all."""
+    migration: MigrationStatus = NO_JOB
+    """Looked at while the colour is being deployed."""
+    trouble: str = ""
+    """Why the last act could not be done, in the words of the system that did not answer; empty: it could."""
 
     @property
     def in_mid_shift(self) -> bool:
@@ -263,7 +274,7 @@ class Observed:
 
 @dataclass(frozen=True)
 class Effect:
-    """What an act saw. `confirmed` is of CONFIRM, `report` of VERIFY and VERIFY_OLD."""
+    """What an act saw. `confirmed` is of CONFIRM, `report` of VERIFY, VERIFY_OLD and BASELINE."""
 
     words: str = ""
     confirmed: bool = False
@@ -290,7 +301,9 @@ def advanced(rollout: Rollout, transition: Transition, effect: Effect, now: date
         rollout = replace(rollout, reason=transition.why, hold=None)
     if transition.act is Act.CONFIRM and effect.confirmed:
         rollout = replace(rollout, since=now)
-    if effect.report is not None:
+    if effect.report is not None and transition.act is Act.BASELINE:
+        rollout = replace(rollout, baseline=effect.report)
+    elif effect.report is not None:
         rollout = replace(rollout, checked=effect.report)
     return entered(rollout, transition.phase, transition.step, now)
 

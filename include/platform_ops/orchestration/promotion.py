@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 from platform_ops import wiring
 from platform_ops.core.errors import GateClosed, NotFound
-from platform_ops.core.release import Release, release_name
+from platform_ops.core.release import Release
 
-from . import way
+from . import artefact, way
 from .changes import note_changes
 from .releasing import promoted, require_mergeable
 from .rollout import require_live_fixes
@@ -78,48 +76,32 @@ def _refusal(typed: str | None, run: Run, before: str, verified: Sequence[Releas
 
 
 async def build(desk: wiring.Desk, run: Run) -> None:
-    """Build the commit once; the digest goes through all environments. A tag that exists is taken as it
-    is."""
+    """Build the commit once; the digest goes through all environments, with its bill of materials and the
+    statement of where it comes from attached. A build that the ledger knows is taken as it is."""
     promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
     await require_verified(desk, promotion)
-    tag = release_name(promotion.version, promotion.commit)
-    digest = await desk.images.find(run.service, tag)
-    if digest is None:
-        with tempfile.TemporaryDirectory() as folder:
-            source = Path(folder, "source")
-            await desk.source.checkout(run.service, promotion.commit, source)
-            labels = {
-                "org.opencontainers.image.revision": promotion.commit,
-                "org.opencontainers.image.version": promotion.version,
-                "org.opencontainers.image.title": run.service,
-            }
-            digest = await desk.images.build(run.service, source, tag, labels)
-    release = Release(run.service, promotion.version, promotion.commit, digest)
+    made = await artefact.built(desk, run, promotion)
+    release = Release(run.service, promotion.version, promotion.commit, made.digest)
+    await artefact.attest(desk, run, release, made)
     await desk.ledger.releases.add(release, built_by_run=run.run_id)
-    await desk.ledger.promotions.set_digest(promotion.id, digest)
+    await desk.ledger.promotions.set_digest(promotion.id, made.digest)
 
 
 async def check_image(desk: wiring.Desk, run: Run) -> None:
-    """The digest is in the registry with all its blobs, is of the commit that was scanned, and is not
-    root's."""
+    """The digest is in the registry with all its blobs, is of the commit that was scanned, is not root's, and
+    its bill of materials and its statement of provenance say the same."""
     promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
     await require_verified(desk, promotion)
-    facts = await desk.images.inspect(run.service, promotion.release.digest)
-    problems = []
-    revision = facts.labels.get("org.opencontainers.image.revision")
-    if revision != promotion.commit:
-        problems.append(f"its label says commit {revision}, the release is of {promotion.commit}")
-    if facts.user.partition(":")[0] in ("", "0", "root"):
-        problems.append("it would run as root: set a numeric USER other than 0")
+    problems, detail = await artefact.problems(desk, promotion.release)
     source = await desk.ledger.gates.latest(run.service, promotion.commit, "source")
     if source is None or source.outcome != "passed":
         problems.append("its source has no passed scan in the ledger: run check_source")
     await desk.ledger.gates.record(
         service=run.service,
-        subject=facts.digest,
+        subject=promotion.release.digest,
         gate="image",
         outcome="failed" if problems else "passed",
-        detail={"problems": problems, "size": facts.size},
+        detail={"problems": problems, **detail},
     )
     if problems:
         raise GateClosed(f"{promotion.release.digest}: " + "; ".join(problems))

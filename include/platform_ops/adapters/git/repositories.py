@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tomllib
+from datetime import datetime
 from pathlib import Path
 
 from platform_ops.core.errors import NotFound, Refused
@@ -45,6 +46,11 @@ class GitRepositories:
                     f"{service} {commit[:8]}: pyproject.toml states no project.version ({missing}); add one"
                 ) from missing
         return str(version)
+
+    async def committed_at(self, service: str, commit: str) -> datetime:
+        async with self._mirrors.at(service, commit) as mirror:
+            (one,) = await log(self._mirrors, mirror, "--max-count=1", commit)
+        return one.at
 
     async def authors(self, service: str, commit: str, since: str | None) -> frozenset[str]:
         async with self._mirrors.at(service, commit) as mirror:

@@ -50,6 +50,7 @@ def as_row(rollout: Rollout) -> Row:
         "weight_blue": rollout.weights.blue,
         "weight_green": rollout.weights.green,
         "checked": optional_json(rollout.checked),
+        "baseline": optional_json(rollout.baseline),
         "hold": optional_json(rollout.hold),
         "wish": optional_json(rollout.wish),
     }
@@ -69,6 +70,7 @@ def from_row(row: Row) -> Rollout:
         phase=Phase(row["phase"]),
         weights=Weights(row["weight_blue"], row["weight_green"]),
         checked=_report(row["checked"]),
+        baseline=_report(row["baseline"]),
         hold=Hold(**_timed(row["hold"])) if row["hold"] else None,
         wish=Wish(**_timed(row["wish"])) if row["wish"] else None,
     )

@@ -143,7 +143,8 @@ class RolloutTable:
                 connection,
                 "UPDATE rollouts SET phase = %(phase)s, step = %(step)s, weight_blue = %(weight_blue)s,"
                 " weight_green = %(weight_green)s, moved_at = %(moved_at)s, entered_at = %(entered_at)s,"
-                " shifted_at = %(shifted_at)s, since = %(since)s, checked = %(checked)s, reason = %(reason)s"
+                " shifted_at = %(shifted_at)s, since = %(since)s, checked = %(checked)s,"
+                " baseline = %(baseline)s, reason = %(reason)s"
                 " WHERE id = %(id)s AND token = %(token)s RETURNING id",
                 as_row(rollout),
             )
