@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -650,7 +650,7 @@ class MemoryLedger:
             "hand_changes": self.hand_table,
         }
         wrapped: dict[str, Any] = {name: _Table(self, table, process) for name, table in tables.items()}
-        missing = dict.fromkeys(("releases", "gates", "approvals"))
+        missing = {one.name: None for one in fields(Ledger) if one.name not in wrapped}
         return Ledger(**wrapped, **missing)  # type: ignore[arg-type]
 
 
