@@ -6,11 +6,12 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from platform_ops.adapters.ledger import Ledger
+from platform_ops.core.drift import HandChange, Outcome
 from platform_ops.core.errors import (
     GateClosed,
     Held,
@@ -166,6 +167,8 @@ class World:
     gateway_lag: timedelta = timedelta(0)
     counts_probes: bool = False
     """The gateway counts the controller's own requests, too."""
+    selected: Colour | None = None
+    """What the Service selects."""
     token: int = 0
     approved: set[str] = field(default_factory=set)
     away: set[str] = field(default_factory=set)
@@ -191,6 +194,7 @@ class World:
         long_ago = self.clock.now() - timedelta(days=30)
         self.deployments[colour] = _Deployment(digest, replicas, long_ago)
         self.approved.add(digest)
+        self.selected = colour
         self._route(Weights.towards(colour, 100))
 
     def behave(self, digest: str, **how: Any) -> None:
@@ -238,10 +242,13 @@ class World:
             self._done(f"remove {colour}")
 
     async def selected_colour(self, target: Target) -> Colour | None:
-        return self.weights.majority
+        return self.selected
 
     async def select_colour(self, target: Target, colour: Colour) -> None:
         self._answer("workloads")
+        if self.selected is not colour:
+            self._done(f"select {colour}")
+        self.selected = colour
 
     # Images
 
@@ -292,6 +299,8 @@ class World:
                 if deployment.digest not in self.approved:
                     raise NotApproved(f"{deployment.digest} is not approved")
         self.token = fence.token
+        if weights.routed and 100 in (weights.blue, weights.green):
+            self.selected = weights.majority
         if weights != self.weights:
             self._route(weights)
             self._done(f"shift blue {weights.blue} green {weights.green}")
@@ -470,6 +479,10 @@ class MemoryRollouts:
             if not r.phase.terminal and (r.lease_until is None or r.lease_until <= now)
         )
 
+    async def of(self, service: str, environment: str, limit: int = 50) -> tuple[Rollout, ...]:
+        key = f"{service}/{environment}"
+        return tuple(r for r in reversed(self._rows.values()) if r.target.key == key)[:limit]
+
     async def ended_badly(self, after: datetime) -> tuple[Rollout, ...]:
         bad = (Phase.ROLLED_BACK, Phase.NEEDS_ATTENTION)
         return tuple(r for r in self._rows.values() if r.phase in bad and r.phase_began >= after)
@@ -629,6 +642,34 @@ class MemoryReports:
             self.kept[rollout_id] = replace(report, attempts=report.attempts + 1, **outcome)
 
 
+class MemoryHandChanges:
+    def __init__(self, journal: MemoryJournal) -> None:
+        self.rows: dict[int, HandChange] = {}
+        self._journal = journal
+
+    async def begin(self, change: HandChange, intent: Entry) -> HandChange:
+        newest = await self.newest(change.event)
+        if newest is not None and newest.ended_at is None:
+            return newest
+        number = len(self.rows) + 1
+        self.rows[number] = replace(change, number=number)
+        await self._journal.write(intent)
+        return self.rows[number]
+
+    async def newest(self, event: str) -> HandChange | None:
+        return next((row for row in reversed(self.rows.values()) if row.event == event), None)
+
+    async def finish(self, number: int, outcome: Outcome, said: str, at: datetime, done: Entry) -> bool:
+        if self.rows[number].ended_at is not None:
+            return False
+        self.rows[number] = replace(self.rows[number], outcome=outcome, said=said, ended_at=at)
+        await self._journal.write(done)
+        return True
+
+    async def of_rollout(self, rollout_id: str) -> tuple[HandChange, ...]:
+        return tuple(row for row in self.rows.values() if row.rollout_id == rollout_id)
+
+
 class MemoryOutcomes:
     """Only how promotions ended."""
 
@@ -653,6 +694,7 @@ class MemoryLedger:
         self.outbox_table = MemoryOutbox(clock)
         self.report_table = MemoryReports(clock)
         self.outcome_table = MemoryOutcomes()
+        self.hand_table = MemoryHandChanges(self.journal_table)
 
     def connection(self, process: CrashAt | None = None) -> Ledger:
         """As one process sees it: after its death it writes nothing more."""
@@ -662,9 +704,10 @@ class MemoryLedger:
             "outbox": self.outbox_table,
             "reports": self.report_table,
             "promotions": self.outcome_table,
+            "hand_changes": self.hand_table,
         }
         wrapped: dict[str, Any] = {name: _Table(self, table, process) for name, table in tables.items()}
-        missing = dict.fromkeys(("releases", "gates", "approvals", "hotfixes"))
+        missing = {one.name: None for one in fields(Ledger) if one.name not in wrapped}
         return Ledger(**wrapped, **missing)  # type: ignore[arg-type]
 
 

@@ -25,6 +25,7 @@ from platform_ops.adapters.git import (
     Mirrors,
     listed_signers,
 )
+from platform_ops.adapters.hands import Hands
 from platform_ops.adapters.images import DEFAULT_BUILD_COMMAND, ImageName, RegistryImages
 from platform_ops.adapters.kube_api import KubeApi
 from platform_ops.adapters.kubernetes import KubernetesWorkloads
@@ -39,15 +40,18 @@ from platform_ops.adapters.prometheus import PrometheusMetrics
 from platform_ops.adapters.registry import Credentials, Registry
 from platform_ops.adapters.reporter import Reporter
 from platform_ops.adapters.slack import SlackChat
-from platform_ops.adapters.traffic import HTTPRouteRouter
+from platform_ops.adapters.traffic import Guard, HTTPRouteRouter, RouterOfTarget, ServiceRouter
 from platform_ops.catalog.load import Loaded, load_last_valid
 from platform_ops.catalog.models import ENVIRONMENTS, Catalog
 from platform_ops.catalog.profiles import with_profile
+from platform_ops.controller.handwork import Handwork
 from platform_ops.controller.planning import rollout_request
+from platform_ops.controller.returning import Return
 from platform_ops.controller.rollouts import NoCrashPoints, Ports, RolloutController, RolloutRequest
 from platform_ops.core.errors import CatalogError
 from platform_ops.core.ports import Clock, CrashPoints, Metrics
 from platform_ops.core.records import Promotion
+from platform_ops.core.release import Router, Target
 from platform_ops.settings import Settings, settings
 
 __all__ = ["Desk", "Settings", "catalog", "connect", "connect_shared", "require_valid_catalog", "settings"]
@@ -119,15 +123,19 @@ class Desk:
         return KubernetesMigrations(self.kube)
 
     @cached_property
-    def router(self) -> HTTPRouteRouter:
-        return HTTPRouteRouter(self.kube, self.workloads, self.approvals, self.manifests.route)
-
-    @cached_property
     def approvals(self) -> LedgerApprovals:
         """The guard. Who holds a role is read anew each time: a person may have been taken out of it."""
         return LedgerApprovals(
             self.ledger, self.clock, lambda role: _loaded(self.settings).catalog.people_with(role)
         )
+
+    @cached_property
+    def router(self) -> RouterOfTarget:
+        guard = Guard(self.workloads, self.approvals)
+        route, service = self.manifests.route, self.manifests.service
+        by_weight = HTTPRouteRouter(self.kube, self.workloads, guard, route)
+        by_selector = ServiceRouter(self.kube, self.workloads, guard, service, route)
+        return RouterOfTarget({Router.HTTP_ROUTE: by_weight, Router.SERVICE: by_selector})
 
     @cached_property
     def metrics(self) -> Metrics:
@@ -136,7 +144,7 @@ class Desk:
 
     @cached_property
     def probe(self) -> HttpProbe:
-        return HttpProbe(self._http, self.settings.gateway_url)
+        return HttpProbe(self._http, self.settings.gateway_url, self.workloads.served_colour)
 
     @cached_property
     def mirrors(self) -> Mirrors:
@@ -213,19 +221,34 @@ class Desk:
 
     @cached_property
     def controller(self) -> RolloutController:
-        return RolloutController(
-            Ports(
-                self.workloads,
-                self.router,
-                self.metrics,
-                self.probe,
-                self.ledger,
-                self.clock,
-                self._crash,
-                self.images,
-                self.migrations,
-            )
+        return RolloutController(self._ports)
+
+    @cached_property
+    def _ports(self) -> Ports:
+        return Ports(
+            self.workloads,
+            self.router,
+            self.metrics,
+            self.probe,
+            self.ledger,
+            self.clock,
+            self._crash,
+            self.images,
+            self.migrations,
         )
+
+    @cached_property
+    def returns(self) -> Return:
+        return Return(self.controller, self.ledger, self.rollout_request)
+
+    def handwork(self, holder: str) -> Handwork:
+        """What sees to it that changes by hand are followed, refused or put back, on behalf of `holder`."""
+        hands = Hands(self.kube, self.workloads, self.router, self.cluster_view)
+        return Handwork(self._ports, hands, self.approvals, self._targets, holder)
+
+    def _targets(self) -> list[Target]:
+        found = _loaded(self.settings).catalog
+        return [found.target(service, place) for service in found.services for place in ENVIRONMENTS]
 
     def rollout_request(self, promotion: Promotion) -> RolloutRequest:
         """What the controller is asked for on behalf of a promotion."""

@@ -75,6 +75,12 @@ def test_a_hotfix_is_a_line_with_seats_of_its_own_and_no_wait(dags: dict[str, An
     assert edges(dags[f"hotfix_{service}"]) == expected
 
 
+@pytest.mark.parametrize("environment", BEFORE_APPROVAL)
+def test_reclaiming_is_one_step(dags: dict[str, Any], environment: str) -> None:
+    edges_there = edges(dags[f"reclaim_fm-llm-solver_{environment}"])
+    assert edges_there == {("reclaim", "page"), ("reclaim", "watcher")}
+
+
 def test_nobody_is_asked_twice_for_the_same_seat(dags: dict[str, Any]) -> None:
     """Each seat names the role's people, and no seat of another role names the same set."""
     dag = dags["promote_llm-service_production"]

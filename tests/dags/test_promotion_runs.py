@@ -13,6 +13,7 @@ from own_platform import OwnPlatform
 
 from local_platform.layout import CHECKOUT
 from local_platform.sources import SOURCES, ServiceRepository
+from platform_ops.core.release import Colour
 
 pytestmark = pytest.mark.platform
 
@@ -205,17 +206,36 @@ def test_a_rollback_takes_the_traffic_back_in_the_warm_window(
         promoted = airflow.run(f"promote_{SOLVER}_staging", release=second.release)
     assert promoted.state == "success"
     assert served(platform, "staging")[0] == second.commit.id
-    rolled_back = airflow.run(f"rollback_{SOLVER}_staging", reason="users complain")
+    early = airflow.run(f"reclaim_{SOLVER}_staging")
+    assert early.red
+    assert "stays warm until" in airflow.pages(early)[0]
+    rolled_back = airflow.run(f"rollback_{SOLVER}_staging", to=first.release, reason="users complain")
     assert rolled_back.state == "success"
     assert served(platform, "staging")[0] == first.commit.id
 
 
-def test_a_rollback_in_development_goes_back_to_the_colour_that_is_still_there(
-    airflow: OwnAirflow, platform: OwnPlatform, second: Way
+def test_without_a_warm_window_an_earlier_release_is_named_and_comes_back(
+    airflow: OwnAirflow, platform: OwnPlatform, first: Way, second: Way
 ) -> None:
+    """In development: its window has no length, so the old colour may go at once."""
     airflow.write_catalog()
     before = served(platform, "development")
     assert before[0] == second.commit.id
+    assert airflow.run(f"reclaim_{SOLVER}_development").state == "success"
+    unknown = airflow.run(f"rollback_{SOLVER}_development", to="9.9.9-00000000")
+    assert unknown.red
+    assert first.release in airflow.pages(unknown)[0]
+    run = airflow.run(f"rollback_{SOLVER}_development", to=first.release)
+    assert run.state == "success"
+    assert served(platform, "development") == (first.commit.id, Colour(before[1]).other)
+
+
+def test_a_rollback_in_development_goes_back_to_the_colour_that_is_still_there(
+    airflow: OwnAirflow, platform: OwnPlatform, first: Way
+) -> None:
+    airflow.write_catalog()
+    before = served(platform, "development")
+    assert before[0] == first.commit.id
     run = airflow.run(f"rollback_{SOLVER}_development")
     assert run.state == "success"
     assert served(platform, "development")[1] != before[1]

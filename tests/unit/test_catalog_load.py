@@ -182,6 +182,16 @@ def test_approvals_that_nobody_states_are_those_of_the_guide() -> None:
             id="unknown-strategy",
         ),
         pytest.param(
+            put(f"{PRODUCTION}/strategy", {"kind": "gradual", "router": "service"}),
+            "strategy.router: the selector of a Service moves all traffic at once",
+            id="shares-by-a-selector",
+        ),
+        pytest.param(
+            put(f"{PRODUCTION}/strategy", {"kind": "direct", "router": "servise"}),
+            "unknown router 'servise': did you mean 'service'?",
+            id="unknown-router",
+        ),
+        pytest.param(
             put(f"{PRODUCTION}/strategy", {"kind": "gradual", "weights": [5, 50, 25, 100]}),
             "weights [5, 50, 25, 100] must rise",
             id="weights-that-fall",

@@ -46,10 +46,11 @@ def test_a_template_is_valid_in_the_strict_schema_of_kubernetes(name: str) -> No
         kubernetes_validate.validate(document, "1.36", strict=True)
 
 
-def test_the_route_is_valid_in_the_schema_of_the_gateway_api() -> None:
+@pytest.mark.parametrize("name", ["route", "route-service"])
+def test_the_route_is_valid_in_the_schema_of_the_gateway_api(name: str) -> None:
     (crd,) = (crd for crd in GATEWAY_API_CRDS if crd["spec"]["names"]["kind"] == "HTTPRoute")
     (schema,) = (v["schema"]["openAPIV3Schema"] for v in crd["spec"]["versions"] if v["name"] == "v1")
-    jsonschema.validate(objects("route")["HTTPRoute"], schema)
+    jsonschema.validate(objects(name)["HTTPRoute"], schema)
 
 
 def test_everything_of_a_colour_carries_its_name_and_labels() -> None:

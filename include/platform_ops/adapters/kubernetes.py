@@ -23,6 +23,8 @@ REVISION = "deployment.kubernetes.io/revision"
 TEMPLATE_HASH = "pod-template-hash"
 OWN_WRITES_SHOWN = 20.0
 """Seconds after a write within which a view of the cluster is not asked: longer than it can be behind."""
+SELECTED = "platform-ops.io/selected"
+"""Annotation of the Service: the colour that we gave it. A selector of another one is somebody's hand."""
 
 
 class KubernetesWorkloads:
@@ -112,14 +114,31 @@ class KubernetesWorkloads:
 
     async def selected_colour(self, target: Target) -> Colour | None:
         service = await self._api.find(target.context, self._service(target))
-        version = service["spec"].get("selector", {}).get("version") if service else None
-        return Colour(version) if version in tuple(Colour) else None
+        return selected_by(service) if service else None
 
     async def select_colour(self, target: Target, colour: Colour) -> None:
         """Point the Service at the colour; it is created when it is missing."""
-        await self._api.patch(
-            target.context, self._service(target), self._render_service(target, colour), APPLY
+        manifest = dict(self._render_service(target, colour))
+        metadata = dict(manifest["metadata"])
+        metadata["annotations"] = {**metadata.get("annotations", {}), SELECTED: colour.value}
+        path = self._service(target)
+        await self._api.patch(target.context, path, {**manifest, "metadata": metadata}, APPLY)
+
+    async def served_colour(self, target: Target) -> Colour | None:
+        """The colour of every ready endpoint of the Service `<service>`; None: of several, or of none."""
+        slices, pods = await asyncio.gather(
+            self._list(
+                target,
+                "discovery.k8s.io/v1",
+                "EndpointSlice",
+                f"kubernetes.io/service-name={target.service}",
+            ),
+            self._list(target, "v1", "Pod", f"app={target.service}"),
         )
+        colours = {pod["metadata"]["name"]: pod["metadata"].get("labels", {}).get("version") for pod in pods}
+        served = {colours.get(name) for name in _routed(slices)}
+        only = served.pop() if len(served) == 1 else None
+        return Colour(only) if only in tuple(Colour) else None
 
     async def pods(self, target: Target, colour: Colour) -> list[str]:
         """Names of the colour's pods, those of an older template too."""
@@ -160,6 +179,12 @@ class KubernetesWorkloads:
     @staticmethod
     def _service(target: Target) -> str:
         return object_path("v1", "Service", target.namespace, target.service)
+
+
+def selected_by(service: Object) -> Colour | None:
+    """The colour that a Service's selector names."""
+    version = (service["spec"].get("selector") or {}).get("version")
+    return Colour(version) if version in tuple(Colour) else None
 
 
 def _selector(target: Target, colour: Colour) -> str:

@@ -19,7 +19,7 @@ from platform_ops.catalog.models import Catalog
 from platform_ops.core.errors import PermanentError
 from platform_ops.core.migration import Migration
 from platform_ops.core.ports import Manifest
-from platform_ops.core.release import Colour, Target, Weights
+from platform_ops.core.release import Colour, Router, Target, Weights
 
 Value = str | int | list[str]
 Values = Mapping[str, Value]
@@ -27,7 +27,8 @@ _ALONE = re.compile(r"^\$\{(\w+)\}$")
 
 
 class Manifests:
-    """Templates (`colour*.yaml`, `route.yaml`, `service.yaml`, `migration.yaml`), filled in from the catalog.
+    """Templates (`colour*.yaml`, `route.yaml`, `route-service.yaml`, `service.yaml`,
+    `migration.yaml`), filled in from the catalog.
 
     They are those of `folder`, or of the folder that the service's entry names, relative to `folder`.
     """
@@ -71,7 +72,7 @@ class Manifests:
         return Migration(job, entry.deadline, tuple(render(template, {**_of(target), **values})))
 
     def route(self, target: Target, weights: Weights) -> Manifest:
-        """The HTTPRoute as it is created; later only its weights move."""
+        """The HTTPRoute as it is created. By weights, only these move later; by the Service, nothing does."""
         gateway = self._catalog.gateway
         values: dict[str, Value] = {
             "host": urlsplit(target.url).hostname or "",
@@ -80,7 +81,8 @@ class Manifests:
             "blue_weight": weights.blue,
             "green_weight": weights.green,
         }
-        return next(render(self._templates(target) / "route.yaml", {**_of(target), **values}))
+        name = "route.yaml" if target.router is Router.HTTP_ROUTE else "route-service.yaml"
+        return next(render(self._templates(target) / name, {**_of(target), **values}))
 
     def service(self, target: Target, colour: Colour) -> Manifest:
         """The Service that people patch in an emergency."""

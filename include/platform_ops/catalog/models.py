@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 
 from platform_ops.core.approvals import ApprovalRule
 from platform_ops.core.errors import GateClosed, NotFound
-from platform_ops.core.release import Target
+from platform_ops.core.release import Router, Target
 from platform_ops.core.signatures import Signer, key_of
 
 from .fields import BaseUrl, DnsLabel, Duration, ImageName, Model, Quantity, SignedCommits, SigningKey
@@ -268,8 +268,6 @@ class Service(Model):
     """Git URL."""
     image: ImageName
     """Image name without tag: `registry/name`."""
-    router: Literal["httproute"] = "httproute"
-    """What moves traffic: weights of a Gateway API HTTPRoute."""
     manifests: str = ""
     """Folder of the service's own manifest templates, relative to the common ones; empty: the common ones."""
     schema_migration: SchemaMigration | None = None
@@ -348,7 +346,8 @@ class Catalog(Model):
         """Where a service's objects are in an environment."""
         entry = self.environment(service, environment)
         namespace = entry.namespace or f"{service}-{_NAMESPACE_SUFFIX[environment]}"
-        return Target(service, environment, entry.context, namespace, entry.url)
+        router = Router(entry.strategy.router)
+        return Target(service, environment, entry.context, namespace, entry.url, router)
 
     def people_with(self, role: str) -> tuple[str, ...]:
         """Users that have the role, in the catalog's order."""

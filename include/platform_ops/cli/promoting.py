@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import uuid
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 
 from platform_ops.catalog.models import ENVIRONMENTS
 from platform_ops.catalog.names import unknown
+from platform_ops.controller.returning import Wanted
 from platform_ops.controller.rollouts import RolloutView
 from platform_ops.core.errors import GateClosed, Held, NotFound
 from platform_ops.core.hotfix import hotfix_dag, is_hotfix
@@ -104,11 +106,24 @@ def abort(service: Service, environment: Environment, why: Why = "stopped by a p
     at_desk(act)
 
 
-def rollback(service: Service, environment: Environment, why: Why = "asked for by a person") -> None:
-    """Go back to the version before, and see it proven. Works while Airflow is down."""
+def rollback(
+    service: Service,
+    environment: Environment,
+    to: Annotated[
+        str,
+        typer.Option(help="Release or digest that served there before; by default the version before."),
+    ] = "",
+    why: Why = "asked for by a person",
+) -> None:
+    """Go back to the version before, or to an earlier release, and see it proven. Works while Airflow is
+    down."""
 
     async def act(desk: Desk) -> None:
-        desk.catalog.environment(service, environment)
+        target = desk.catalog.target(service, environment)
+        if to:
+            run = f"ops__{uuid.uuid4()}"
+            await _return(desk, Wanted(target, to, person(), why, f"rollback_{service}_{environment}", run))
+            return
         found = await desk.ledger.rollouts.active(service, environment)
         if found is None:
             raise GateClosed(await _nothing_warm(desk, service, environment))
@@ -118,10 +133,45 @@ def rollback(service: Service, environment: Environment, why: Why = "asked for b
     at_desk(act)
 
 
+def reclaim(service: Service, environment: Environment) -> None:
+    """Remove the old colour once its warm window is over; the controller does it by itself. Refuses before,
+    with the time."""
+
+    async def act(desk: Desk) -> None:
+        desk.catalog.environment(service, environment)
+        rollout_id = await desk.controller.reclaimable(service, environment)
+        view = await desk.controller.drive(rollout_id, goal=Phase.RECLAIMED, holder=_holder(), progress=_say)
+        if view.phase is not Phase.RECLAIMED:
+            out.print(f"not reclaimed: {view.phase}: {view.reason}")
+            raise typer.Exit(ExitCode.WENT_BACK)
+        out.print(f"reclaimed: nothing of {view.rollout.old} is left")
+
+    at_desk(act)
+
+
+async def _return(desk: Desk, wanted: Wanted) -> None:
+    way = await desk.returns.begin(wanted)
+    if way.goal is Phase.ROLLED_BACK:
+        await _bring_back(desk, way.rollout_id)
+        return
+    view = await desk.controller.drive(way.rollout_id, goal=way.goal, holder=_holder(), progress=_say)
+    if view.phase in (Phase.ROLLED_BACK, Phase.NEEDS_ATTENTION):
+        out.print(f"not gone back to {wanted.release}: {view.phase}: {view.reason}")
+        raise typer.Exit(ExitCode.WENT_BACK)
+    if failures := await desk.returns.prove(way.rollout_id):
+        out.print(f"{wanted.release} fails its checks: {'; '.join(failures)}")
+        await _bring_back(desk, way.rollout_id)
+        raise typer.Exit(ExitCode.WENT_BACK)
+    out.print(f"gone back to {view.rollout.release.name}; the version that was left stays warm")
+
+
+def _holder() -> str:
+    return f"ops@{socket.gethostname()}:{os.getpid()}"
+
+
 async def _bring_back(desk: Desk, rollout_id: str) -> None:
     """Drive the way back from here, or watch whoever does."""
-    holder = f"ops@{socket.gethostname()}:{os.getpid()}"
-    view = await desk.controller.drive(rollout_id, goal=Phase.ROLLED_BACK, holder=holder, progress=_say)
+    view = await desk.controller.drive(rollout_id, goal=Phase.ROLLED_BACK, holder=_holder(), progress=_say)
     if view.phase is not Phase.ROLLED_BACK:
         out.print(f"{view.phase}: {view.reason}")
         raise typer.Exit(ExitCode.WENT_BACK)
@@ -174,8 +224,8 @@ async def _nothing_warm(desk: Desk, service: str, environment: str) -> str:
     verified = await desk.ledger.promotions.verified(service, environment)
     text = f"{service} in {environment} has no rollout to go back from: its warm window is over"
     if len(verified) > 1:
-        again = f"ops promote {service} {environment} --release {verified[1].name}"
-        return f"{text}. Promote the version before: {again}"
+        again = f"ops rollback {service} {environment} --to {verified[1].name}"
+        return f"{text}. Go back to a release that served before: {again}"
     return f"{text}, and no other release was verified there"
 
 

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from platform_ops.core.errors import OpsError
+from platform_ops.core.errors import OpsError, Refused
 from platform_ops.core.migration import NO_JOB, MigrationStatus
-from platform_ops.core.ports import ColourStatus, Metrics, Point, RouteState
+from platform_ops.core.ports import ColourStatus, Metrics, Point, RouteState, TrafficRouter
+from platform_ops.core.release import Target, Weights
 from platform_ops.core.state import Observed, Phase, Rollout
 from platform_ops.core.triggers import Trigger, Verdict, judge, promql, unavailable
 
@@ -49,8 +50,16 @@ class Observer:
         return await asyncio.gather(
             workloads.status(target, rollout.colour),
             workloads.status(target, rollout.old),
-            self._ports.router.observe(target),
+            route_of(self._ports.router, target),
         )
+
+
+async def route_of(router: TrafficRouter, target: Target) -> RouteState:
+    """The route; one that somebody else owns or rewrote is told as its trouble, not raised."""
+    try:
+        return await router.observe(target)
+    except Refused as refused:
+        return RouteState(Weights(), 0, str(refused))
 
 
 async def _verdicts(metrics: Metrics, rollout: Rollout, now: datetime) -> tuple[Verdict, ...]:

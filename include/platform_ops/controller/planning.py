@@ -14,12 +14,14 @@ from platform_ops.catalog.strategy import Direct, Gradual, RollbackTrigger, Roll
 from platform_ops.core.plan import Check, OnInsufficientSamples, Plan, Step
 from platform_ops.core.ports import Images
 from platform_ops.core.records import Promotion
-from platform_ops.core.release import Colour
+from platform_ops.core.release import Colour, Router
 from platform_ops.core.triggers import Kind, OnNoData, Trigger
 
 from .views import RolloutRequest
 
 _NOTHING = timedelta(0)
+_BACKEND, _EITHER = "$service-$colour/", "$service(-$colour)?/"
+"""The gateway's name of a colour's backend, and a pattern that is the Service's, too."""
 
 
 def rollout_request(
@@ -56,7 +58,7 @@ def rollout_plan(catalog: Catalog, service: str, environment: str) -> Plan:
         bake=strategy.bake if not isinstance(strategy, Direct) else _NOTHING,
         warm=strategy.warm if not isinstance(strategy, Direct) else _NOTHING,
         deploy_deadline=strategy.deploy_deadline,
-        triggers=_triggers(entry.rollback) if watched else (),
+        triggers=_triggers(entry.rollback, Router(strategy.router)) if watched else (),
         checks=tuple(_check(check) for check in entry.checks),
         manifests=(),
         on_insufficient_samples=OnInsufficientSamples(entry.on_insufficient_samples.policy),
@@ -74,12 +76,20 @@ def _steps(strategy: Strategy) -> tuple[Step, ...]:
     )
 
 
-def _triggers(rules: RollbackTriggers) -> tuple[Trigger, ...]:
-    return (
+def _triggers(rules: RollbackTriggers, router: Router) -> tuple[Trigger, ...]:
+    found = (
         _trigger("error-rate", Kind.RATIO, rules.error_rate),
         _trigger("latency-p95", Kind.LEVEL, rules.latency),
         _trigger("fast-burn", Kind.RATIO, rules.fast_burn, at_once=True, on_no_data=OnNoData.IGNORE),
     )
+    return tuple(_on_one_backend(one) for one in found) if router is Router.SERVICE else found
+
+
+def _on_one_backend(trigger: Trigger) -> Trigger:
+    """Behind a Service's selector the gateway counts one backend, whichever colour answers. All of it is the
+    new colour's from the switch on, and what is judged begins there."""
+    both = {name: getattr(trigger, name).replace(_BACKEND, _EITHER) for name in ("expression", "count")}
+    return replace(trigger, **both)
 
 
 def _trigger(

@@ -6,11 +6,13 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from platform_ops.core.errors import GateClosed, Held, NotFound
 from platform_ops.core.plan import Plan
-from platform_ops.core.release import Colour
+from platform_ops.core.release import Colour, Target
 from platform_ops.core.state import Hold, Phase, Rollout, Wish
+from platform_ops.core.warm import reclaim_refusal
 
 from .checks import run_checks
 from .driving import drive, entry_of
@@ -35,7 +37,7 @@ class RolloutController:
         known = await self._ports.ledger.rollouts.of_run(request.dag_id, request.run_id)
         if known is not None:
             return known.id
-        active, digest = await self._active(request)
+        active, digest = await self._active(request.target)
         colour = active.other if active else Colour.BLUE
         rollout = self._new(request, colour, digest)
         why = f"{request.release.name} asked for by {request.requested_by}; {colour} is the preview"
@@ -156,6 +158,22 @@ class RolloutController:
             return []
         return list(report.failures) or ["the catalog names no checks, and no check is no pass"]
 
+    async def serving_digest(self, target: Target) -> str | None:
+        """Of the colour with most traffic; None without a route."""
+        return (await self._active(target))[1]
+
+    async def reclaimable(self, service: str, environment: str) -> str:
+        """The rollout whose old colour may go now. GateClosed before its warm window is over, with the time,
+        and where there is nothing to reclaim."""
+        rollout = await self._ports.ledger.rollouts.active(service, environment)
+        if refusal := reclaim_refusal(rollout, f"{service} {environment}", self._ports.clock.now()):
+            raise GateClosed(refusal)
+        assert rollout is not None
+        return rollout.id
+
+    def now(self) -> datetime:
+        return self._ports.clock.now()
+
     async def standby(
         self, holder: str, stop: asyncio.Event, errands: Sequence[Callable[[], Awaitable[object]]] = ()
     ) -> None:
@@ -164,12 +182,12 @@ class RolloutController:
         set, with every lease given back."""
         await Standby(self._ports, holder, errands).run(stop)
 
-    async def _active(self, request: RolloutRequest) -> tuple[Colour | None, str | None]:
+    async def _active(self, target: Target) -> tuple[Colour | None, str | None]:
         """The colour that serves now, and its digest."""
-        active = (await self._ports.router.observe(request.target)).weights.majority
+        active = (await self._ports.router.observe(target)).weights.majority
         if active is None:
             return None, None
-        return active, (await self._ports.workloads.status(request.target, active)).digest
+        return active, (await self._ports.workloads.status(target, active)).digest
 
     def _new(self, request: RolloutRequest, colour: Colour, previous_digest: str | None) -> Rollout:
         plan: Plan = replace(request.plan, manifests=tuple(request.manifests[colour]))

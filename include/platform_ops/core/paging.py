@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from .drift import HandChange, Outcome
 from .schema import schema_words
 from .state import Phase, Rollout
 
@@ -79,19 +80,13 @@ def page_of(
         key=key,
         service=service,
         environment=environment,
-        title=_what_failed(what, environment, failure, rollout),
+        title=_title(failure.task, what, service, environment, rollout),
         happened=failure.why,
         done=_done(rollout),
         todo=_todo(rollout, failure.task, escalation),
         log_url=failure.log_url,
         channel=channel,
     )
-
-
-def _what_failed(what: str, environment: str, failure: Failure, rollout: Rollout | None) -> str:
-    if rollout is not None and rollout.phase.reached(Phase.PROMOTED):
-        return f"{what} is in {environment}, but {failure.task} failed after that"
-    return f"{what} did not get into {environment}: {failure.task} failed"
 
 
 def held_page(rollout: Rollout, why: str) -> Page:
@@ -106,6 +101,29 @@ def ended_badly_page(rollout: Rollout) -> Page:
     ended = "needs attention" if rollout.phase is Phase.NEEDS_ATTENTION else "was rolled back"
     title = f"{_named(rollout)} {ended}"
     return _of_rollout(rollout, "failed", title, rollout.reason, _done(rollout), _todo(rollout))
+
+
+def _title(task: str, what: str, service: str, environment: str, rollout: Rollout | None) -> str:
+    if task in ("roll_back", "reclaim"):
+        return f"{service} in {environment}: {task} failed"
+    if rollout is not None and rollout.phase.reached(Phase.PROMOTED):
+        return f"{what} is in {environment}, but {task} failed after that"
+    return f"{what} did not get into {environment}: {task} failed"
+
+
+def hand_page(rollout: Rollout, change: HandChange, outcome: Outcome, done: str, todo: str) -> Page:
+    """The page of a change by hand."""
+    where = f"{change.service} in {change.environment}"
+    title = f"A change by hand of {where}: the {change.subject} was {_TOLD[outcome]}"
+    kind = f"hand {change.number} {change.event}"
+    return _of_rollout(rollout, kind, title, change.happened, done, todo)
+
+
+_TOLD = {
+    Outcome.FOLLOWED: "followed as an operator's decision",
+    Outcome.REFUSED: "refused",
+    Outcome.PUT_BACK: "put back",
+}
 
 
 def _of_rollout(rollout: Rollout, kind: str, title: str, happened: str, done: str, todo: str) -> Page:

@@ -77,6 +77,8 @@ class RouteState:
 
     weights: Weights
     token: int
+    trouble: str = ""
+    """Why it cannot be read as shares of the two colours, and what to do; then the weights are 0."""
 
 
 class TrafficRouter(Protocol):

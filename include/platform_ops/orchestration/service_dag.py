@@ -43,6 +43,13 @@ def promotion_dag(service: str, environment: str, doc: str | None) -> DAG:
 def rollback_dag(service: str, environment: str, doc: str | None) -> DAG:
     """`rollback_<service>_<environment>`: started by a person, or by the controller to tell of its own."""
     reason = _text("Reason", "For the journal: why you go back.")
+    earlier = Param(
+        None,
+        type=["null", "string"],
+        title="To",
+        description="Leave empty for the version before, within its warm window; or the name or digest of an "
+        "earlier release that served here, such as `1.4.0-0a1b2c3d`.",
+    )
     return _dag(
         "rollback",
         service,
@@ -51,7 +58,20 @@ def rollback_dag(service: str, environment: str, doc: str | None) -> DAG:
         description=f"Traffic of {service} in {environment} goes back to the version before.",
         doc_md=doc,
         schedule=None,
-        params={"reason": reason},
+        params={"to": earlier, "reason": reason},
+    )
+
+
+def reclaim_dag(service: str, environment: str, doc: str | None) -> DAG:
+    """`reclaim_<service>_<environment>`: started by a person."""
+    return _dag(
+        "reclaim",
+        service,
+        environment,
+        dag_display_name=f"Reclaim the old colour of {service} in {environment}",
+        description=f"The old colour of {service} in {environment} goes, once its warm window is over.",
+        doc_md=doc,
+        schedule=None,
     )
 
 

@@ -12,6 +12,7 @@ from platform_ops.core.records import Promotion
 
 from .approvals import ApprovalTable
 from .database import Database
+from .hand_changes import HandChangeTable
 from .hotfixes import HotfixTable
 from .journal import JournalTable
 from .outbox import OutboxTable
@@ -33,6 +34,7 @@ class Ledger:
     reports: ReportTable
     source: SourceTable
     hotfixes: HotfixTable
+    hand_changes: HandChangeTable
 
     @classmethod
     @asynccontextmanager
@@ -53,6 +55,7 @@ class Ledger:
                 ReportTable(database, clock),
                 SourceTable(database, clock),
                 HotfixTable(database, clock),
+                HandChangeTable(database),
             )
 
     async def evidence(self, promotion: Promotion) -> Evidence:

@@ -9,7 +9,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from platform_ops.core.plan import Plan
-from platform_ops.core.release import Colour, Release, Target, Weights
+from platform_ops.core.release import Colour, Release, Router, Target, Weights
 from platform_ops.core.state import CheckReport, Hold, Phase, Rollout, Wish
 
 from .database import Row
@@ -62,7 +62,7 @@ def from_row(row: Row) -> Rollout:
     same["promotion_id"] = str(row["promotion_id"]) if row["promotion_id"] else None
     return Rollout(
         **same,
-        target=Target(**row["target"]),
+        target=_target(row["target"]),
         release=Release(**row["release"]),
         colour=Colour(row["colour"]),
         plan=Plan.from_json(row["plan"]),
@@ -74,6 +74,12 @@ def from_row(row: Row) -> Rollout:
         hold=Hold(**_timed(row["hold"])) if row["hold"] else None,
         wish=Wish(**_timed(row["wish"])) if row["wish"] else None,
     )
+
+
+def _target(stored: Row) -> Target:
+    """A row of before there were two routers says nothing about it."""
+    router = Router(stored.get("router", Router.HTTP_ROUTE))
+    return Target(**{**stored, "router": router})
 
 
 def optional_json(value: Hold | Wish | CheckReport | None) -> Jsonb | None:
