@@ -10,6 +10,7 @@ from platform_ops.core.ports import Clock
 
 from .approvals import ApprovalTable
 from .database import Database
+from .incidents import IncidentTable
 from .journal import JournalTable
 from .outbox import OutboxTable
 from .promotions import GateTable, PromotionTable, ReleaseTable
@@ -29,6 +30,7 @@ class Ledger:
     outbox: OutboxTable
     reports: ReportTable
     source: SourceTable
+    incidents: IncidentTable
 
     @classmethod
     @asynccontextmanager
@@ -48,4 +50,5 @@ class Ledger:
                 OutboxTable(database, clock),
                 ReportTable(database, clock),
                 SourceTable(database, clock),
+                IncidentTable(database, clock),
             )
