@@ -16,6 +16,7 @@ from platform_ops.core.signatures import Signer, key_of
 
 from .fields import BaseUrl, DnsLabel, Duration, ImageName, Model, Quantity, SignedCommits, SigningKey
 from .identity import ServiceIdentity
+from .gating import FreezeWindow, SourceGates
 from .names import unknown
 from .strategy import BlueGreenSwitch, Direct, Gradual, InsufficientSamples, RollbackTriggers, Strategy
 
@@ -132,6 +133,8 @@ class Environment(Model):
     """What takes the traffic back."""
     on_insufficient_samples: InsufficientSamples = InsufficientSamples()
     """What happens without enough traffic."""
+    freeze: tuple[FreezeWindow, ...] = ()
+    """When nothing is promoted here."""
 
     @property
     def host(self) -> str:
@@ -229,6 +232,8 @@ class Service(Model):
     """What moves traffic: weights of a Gateway API HTTPRoute."""
     manifests: str = ""
     """Folder of the service's own manifest templates, relative to the common ones; empty: the common ones."""
+    gates: SourceGates = SourceGates()
+    """How the gates look at its source."""
     pages: Pages
     """Who is paged."""
     signed_after: str = Field(default="", pattern=r"^([0-9a-f]{40})?$")
