@@ -15,8 +15,8 @@ from platform_ops.core.release import Target
 from platform_ops.core.signatures import Signer, key_of
 
 from .fields import BaseUrl, DnsLabel, Duration, ImageName, Model, Quantity, SignedCommits, SigningKey
-from .identity import ServiceIdentity
 from .gating import FreezeWindow, SourceGates
+from .identity import ServiceIdentity
 from .names import unknown
 from .strategy import BlueGreenSwitch, Direct, Gradual, InsufficientSamples, RollbackTriggers, Strategy
 

@@ -11,13 +11,12 @@ import typer
 from platform_ops.core.approvals import Grant, Vote
 from platform_ops.core.changelog import Changelog
 from platform_ops.core.errors import NotFound
+from platform_ops.core.gates import NOT_RUN
 from platform_ops.core.records import BranchMove, Entry, GateResult, Promotion
 from platform_ops.wiring import Desk
 
 from .asking import AsJson, OneEnvironment, Service, at_desk
 from .output import clock_time, out, print_json
-
-_GATES = (("signatures", "commit"), ("source", "commit"), ("image", "digest"))
 
 
 @dataclass(frozen=True)
@@ -65,17 +64,11 @@ async def _record(desk: Desk, promotion: Promotion) -> Record:
     if promotion.digest:
         granted = await ledger.approvals.grants(service, promotion.environment)
         grant = next((one for one in granted if one.promotion_id == promotion.id), None)
-    subjects = {"commit": promotion.commit, "digest": promotion.digest}
-    gates = [
-        await ledger.gates.latest(service, subject, gate)
-        for gate, kind in _GATES
-        if (subject := subjects[kind]) is not None
-    ]
+    gates = await ledger.gates.of(service, [promotion.commit, *filter(None, [promotion.digest])])
     rollout = await ledger.rollouts.of_run(promotion.dag_id, promotion.run_id)
     journal = await ledger.journal.of_rollout(rollout.id) if rollout else ()
-    present = tuple(gate for gate in gates if gate is not None)
     log, moves = await ledger.source.changelog(promotion.id), await ledger.source.moves(promotion.id)
-    return Record(promotion, promotion.name, votes, grant, present, journal, log, moves)
+    return Record(promotion, promotion.name, votes, grant, gates, journal, log, moves)
 
 
 def _show(record: Record, journal: bool) -> None:
@@ -91,7 +84,8 @@ def _show(record: Record, journal: bool) -> None:
             for vote in record.votes
         ),
         f"  approved      {_granted(record.grant)}",
-        *(f"  {gate.gate:12}  {clock_time(gate.at)}  {gate.outcome}" for gate in record.gates),
+        *([f"  fixes         {', '.join(promotion.fixes)}"] if promotion.fixes else []),
+        *(f"  {gate.gate:12}  {clock_time(gate.at)}  {_outcome(gate)}" for gate in record.gates),
         *(
             f"  git           {clock_time(move.at)}  {move.branch} at {move.commit[:8]}  {move.tag}".rstrip()
             for move in record.git
@@ -103,6 +97,13 @@ def _show(record: Record, journal: bool) -> None:
     else:
         lines.append(f"  journal       {len(record.journal)} entries; --journal shows them")
     out.print("\n".join(lines), markup=False)
+
+
+def _outcome(gate: GateResult) -> str:
+    words = "not run" if gate.outcome == NOT_RUN else gate.outcome
+    origin, reason = gate.detail.get("cached_from"), gate.detail.get("reason")
+    cached = f" (cached from {origin['commit'][:8]}, {origin['at'][:16]})" if origin else ""
+    return f"{words}{cached}{f': {reason}' if reason else ''}"
 
 
 def _granted(grant: Grant | None) -> str:

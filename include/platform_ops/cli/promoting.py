@@ -30,6 +30,9 @@ def promote(
             help="Release or digest; by default the newest one that the environment before verified."
         ),
     ] = "",
+    fixes: Annotated[
+        list[str] | None, typer.Option(help="Open incident whose cause the release removes; may be repeated.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask for a promotion: starts the run of its DAG and prints where to follow it."""
@@ -39,7 +42,8 @@ def promote(
         desk.catalog.require_requester(service, environment, desk.settings.need("airflow_user"))
         await _require_release(desk, service, environment, release)
         await _require_idle(desk, service, environment)
-        run = await desk.airflow.trigger(_dag(service, environment), {"release": release or None})
+        conf = {"release": release or None, "fixes": " ".join(fixes or ())}
+        run = await desk.airflow.trigger(_dag(service, environment), conf)
         if as_json:
             print_json({"dag_id": _dag(service, environment), "run_id": run.run_id, "url": run.url})
         else:

@@ -114,6 +114,8 @@ async def _what_would_go_live(desk: wiring.Desk, run: Run) -> str:
         "Live now": active[0].name if active else "nothing yet",
         "Requested by": promotion.requested_by,
     }
+    if promotion.fixes:
+        rows["Removes the cause of"] = ", ".join(promotion.fixes)
     table = "\n".join(["| | |", "|---|---|", *(f"| {label} | `{value}` |" for label, value in rows.items())])
     return f"{table}\n\n{await changes_in_short(desk, promotion)}"
 
