@@ -59,7 +59,7 @@ def run(order: Order, tree: Tree, runner: Runner) -> Result:
         )
     report, data = runner.work / "junit.xml", runner.work / "coverage.data"
     settings = _settings(order, tree, runner)
-    measured = [*PYTHON, "coverage", "run", f"--rcfile={settings / 'coveragerc'}", f"--data-file={data}"]
+    covering = [*PYTHON, "coverage", "run", f"--rcfile={settings / 'coveragerc'}", f"--data-file={data}"]
     asked = [
         "-m",
         "pytest",
@@ -70,13 +70,14 @@ def run(order: Order, tree: Tree, runner: Runner) -> Result:
     ]
     said = ["-p", "gate_runner.session", f"--junit-xml={report}", "-q", "--no-header", "--tb=short", "-ra"]
     env = environment() | {"GATE_TREE": str(tree.root)}
-    ended = runner.run([*measured, *asked, *said, "--", *map(str, files)], env)
+    ended = runner.run([*covering, *asked, *said, "--", *map(str, files)], env)
     if not report.is_file():
         return Result("failed", f"pytest ended with exit code {ended.code} and wrote no report")
     cases = list(_cases(report))
     if not cases:
         return Result("not_run", "pytest ran none of the tests; see the log", {"tests": 0})
-    coverage = _coverage(settings / "coveragerc", data, tree, runner)
+    measured = tree.places(order.covered)
+    coverage = _coverage(settings / "coveragerc", data, tree, runner) if measured else None
     return judge(cases, written, ended.code, order.skips_allowed, coverage)
 
 
