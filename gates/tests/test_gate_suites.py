@@ -81,7 +81,7 @@ def test_no_process_of_a_suite_survives_it(tmp_path: Path) -> None:
     mark = tmp_path / "late"
     leaves = (
         "import subprocess\nimport sys\n\n\ndef test_leaves() -> None:\n"
-        f"    code = 'import time, pathlib; time.sleep(3); pathlib.Path({str(mark)!r}).touch()'\n"
+        f'    code = "import time, pathlib; time.sleep(3); pathlib.Path({str(mark)!r}).touch()"\n'
         "    subprocess.Popen([sys.executable, '-c', code], start_new_session=True)\n"
     )
     found = gate(tmp_path, {**GOOD, "tests/unit/test_leaves.py": leaves}, "unit", "pytest")
