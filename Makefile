@@ -72,3 +72,5 @@ lock: setup ## write requirements*.txt again from the pyproject files (LOCK_ARGS
 	$(UV_COMPILE) analyzer/pyproject.toml -c requirements-dev.txt -o analyzer/requirements.txt
 	$(UV_COMPILE) astro/local/stand_in/fm_llm_solver/pyproject.toml -c requirements-dev.txt \
 		-o astro/local/stand_in/fm_llm_solver/requirements.txt
+	$(UV_COMPILE) gates/pyproject.toml analyzer/pyproject.toml astro/local/stand_in/fm_llm_solver/pyproject.toml \
+		-c requirements-dev.txt -o gates/requirements.txt

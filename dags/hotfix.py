@@ -5,15 +5,15 @@ Takes one commit straight into production, when there is no time for the way thr
 A person starts it, with the branch or the commit, and the reason.
 
 1. **resolve**: the commit, which must come of the head of production's branch
-2. **check source** and **verify signatures**: no secret in the commit and its history, and each commit is
-   signed by its committer
-3. **build**: the image is built here, once
-4. **check image**: the digest is in the registry, whole, of this commit, and not root's
-5. **approve**: the hotfix's own rule of the catalog; nobody approves what they asked for or wrote
-6. **pre-empt**: a promotion that is on its way finishes its shift and goes back; its run ends red
-7. **deploy preview**, **verify**, **roll out**, **verify active**: as in every promotion
-8. **record**: the hotfix is what production runs
-9. **merge**: production's branch gets a signed merge of the commit that was built, and a version
+2. **admit**: what would refuse a promotion (a freeze window, an incident, staging) is written down, and waived
+3. **check source**, **verify signatures** and the **gates** of production: as in every promotion
+4. **build**: the image is built here, once
+5. **check image**: the digest is in the registry, whole, of this commit, and not root's
+6. **approve**: the hotfix's own rule of the catalog; nobody approves what they asked for or wrote
+7. **pre-empt**: a promotion that is on its way finishes its shift and goes back; its run ends red
+8. **deploy preview**, **verify**, **roll out**, **verify active**: as in every promotion
+9. **record**: the hotfix is what production runs
+10. **merge**: production's branch gets a signed merge of the commit that was built, and a version
 
 Until development and staging hold the commit, too, a follow-up stays open: `ops status` and `ops audit` list
 it, one page asks for it, and production takes no release without the hotfix.
@@ -27,6 +27,7 @@ from platform_ops.core.rollout import Phase
 from platform_ops.orchestration import hotfix as steps
 from platform_ops.orchestration import paging, promotion
 from platform_ops.orchestration.approval import approve
+from platform_ops.orchestration.gate import source_gates
 from platform_ops.orchestration.releasing import PATIENT
 from platform_ops.orchestration.rollout import RolloutOperator, VerifyActiveOperator
 from platform_ops.orchestration.service_dag import hotfix_dag, hotfixes
@@ -39,7 +40,12 @@ def hotfix(service: str, environment: str) -> DAG:
     where = {"service": service, "environment": environment}
     with hotfix_dag(**where, doc=__doc__) as dag:
         resolve = step(steps.resolve)(**where)
-        checks = [SourceCheck(task_id="check_source", **where), step(verify_signatures)(**where)]
+        admit = step(promotion.admit)(**where)
+        checks = [
+            SourceCheck(task_id="check_source", **where),
+            step(verify_signatures)(**where),
+            source_gates(**where),
+        ]
         build = step(promotion.build)(**where)
         check_image = step(promotion.check_image)(**where)
         approved = approve(**where, hotfix=True)
@@ -51,7 +57,7 @@ def hotfix(service: str, environment: str) -> DAG:
         record = step(promotion.record)(**where)
         merge = step(steps.merge, **PATIENT)(**where)
 
-        resolve >> checks >> build >> check_image >> approved >> pre_empt
+        resolve >> admit >> checks >> build >> check_image >> approved >> pre_empt
         pre_empt >> deploy_preview >> verify >> roll_out >> verify_active >> record >> merge
 
         paging.page_when_anything_fails(merge, **where)

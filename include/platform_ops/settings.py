@@ -59,6 +59,10 @@ class Settings:
     need it."""
     scanner_image: str = ""
     """Image of the analyzer that scans sources, by digest."""
+    gates_image: str = ""
+    """Image of the gate runner, by digest."""
+    gate_policy: str = str(_INCLUDE / "config" / "gate-policy.yaml")
+    """Path of the gate policy."""
     xcom_image: str = ""
     """Image of the side-car that hands a pod's result over."""
     jobs_namespace: str = "platform-ops-jobs"

@@ -41,9 +41,13 @@ from platform_ops.adapters.registry import Credentials, Registry
 from platform_ops.adapters.reporter import Reporter
 from platform_ops.adapters.slack import SlackChat
 from platform_ops.adapters.traffic import Guard, HTTPRouteRouter, RouterOfTarget, ServiceRouter
-from platform_ops.catalog.load import Loaded, load_last_valid
+from platform_ops.catalog.last_valid import Loaded
+from platform_ops.catalog.load import load_last_valid
 from platform_ops.catalog.models import ENVIRONMENTS, Catalog
+from platform_ops.catalog.policy import load_last_valid_policy
+from platform_ops.catalog.policy_models import GatePolicy
 from platform_ops.catalog.profiles import with_profile
+from platform_ops.controller.admission import Admission
 from platform_ops.controller.handwork import Handwork
 from platform_ops.controller.planning import rollout_request
 from platform_ops.controller.returning import Return
@@ -54,7 +58,16 @@ from platform_ops.core.records import Promotion
 from platform_ops.core.release import Router, Target
 from platform_ops.settings import Settings, settings
 
-__all__ = ["Desk", "Settings", "catalog", "connect", "connect_shared", "require_valid_catalog", "settings"]
+__all__ = [
+    "Desk",
+    "Settings",
+    "catalog",
+    "connect",
+    "connect_shared",
+    "gate_policy",
+    "require_valid_catalog",
+    "settings",
+]
 
 _HTTP_TIMEOUT = httpx.Timeout(10.0)
 _GATHER = 0.02
@@ -65,12 +78,18 @@ _NEVER_BY_PROXY = {"all://127.0.0.1": None, "all://localhost": None}
 
 def catalog() -> Catalog:
     """The last valid catalog with this process's profile applied. Reads files only."""
-    return _loaded(settings()).catalog
+    return _loaded(settings()).value
+
+
+def gate_policy() -> GatePolicy:
+    """The last valid gate policy. Reads files only."""
+    return _loaded_policy(settings()).value
 
 
 def require_valid_catalog() -> None:
-    """Raises CatalogError with every problem when the file itself is broken, whatever the copy says."""
-    if problems := _loaded(settings()).problems:
+    """Raises CatalogError with every problem of catalog and gate policy, whatever their valid copies say."""
+    chosen = settings()
+    if problems := (*_loaded(chosen).problems, *_loaded_policy(chosen).problems):
         raise CatalogError(problems)
 
 
@@ -99,7 +118,11 @@ class Desk:
 
     @cached_property
     def catalog(self) -> Catalog:
-        return _loaded(self.settings).catalog
+        return _loaded(self.settings).value
+
+    @cached_property
+    def gate_policy(self) -> GatePolicy:
+        return _loaded_policy(self.settings).value
 
     @cached_property
     def kube(self) -> KubeApi:
@@ -126,7 +149,7 @@ class Desk:
     def approvals(self) -> LedgerApprovals:
         """The guard. Who holds a role is read anew each time: a person may have been taken out of it."""
         return LedgerApprovals(
-            self.ledger, self.clock, lambda role: _loaded(self.settings).catalog.people_with(role)
+            self.ledger, self.clock, lambda role: _loaded(self.settings).value.people_with(role)
         )
 
     @cached_property
@@ -221,7 +244,7 @@ class Desk:
 
     @cached_property
     def controller(self) -> RolloutController:
-        return RolloutController(self._ports)
+        return RolloutController(self._ports, self._ensure_admitted)
 
     @cached_property
     def _ports(self) -> Ports:
@@ -247,8 +270,17 @@ class Desk:
         return Handwork(self._ports, hands, self.approvals, self._targets, holder)
 
     def _targets(self) -> list[Target]:
-        found = _loaded(self.settings).catalog
+        found = _loaded(self.settings).value
         return [found.target(service, place) for service in found.services for place in ENVIRONMENTS]
+
+    @cached_property
+    def admission(self) -> Admission:
+        return Admission(self.ledger, self.router, self.probe, self.clock, self.catalog, self.gate_policy)
+
+    async def _ensure_admitted(self, promotion_id: str) -> None:
+        """Made when it is asked for: who only drives rollouts needs no gate policy."""
+        hotfix = await self.ledger.hotfixes.of_promotion(promotion_id) is not None
+        await self.admission.ensure(await self.ledger.promotions.get(promotion_id), hotfix=hotfix)
 
     def rollout_request(self, promotion: Promotion) -> RolloutRequest:
         """What the controller is asked for on behalf of a promotion."""
@@ -323,17 +355,31 @@ async def connect_shared() -> AsyncIterator[Desk]:
                 await shared.stack.aclose()
 
 
-def _loaded(chosen: Settings) -> Loaded:
+def _loaded(chosen: Settings) -> Loaded[Catalog]:
     path = Path(chosen.catalog)
+    return _load_once(path, chosen.state_folder, chosen.profile, _stamp(path))
+
+
+def _loaded_policy(chosen: Settings) -> Loaded[GatePolicy]:
+    path = Path(chosen.gate_policy)
+    return _load_policy_once(path, chosen.state_folder, _stamp(path))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Another one when the file was written."""
     try:
-        stamp = (found := path.stat()).st_mtime_ns, found.st_size
+        return (found := path.stat()).st_mtime_ns, found.st_size
     except OSError:
-        stamp = (0, 0)
-    return _load_once(path, chosen.state_folder, chosen.profile, stamp)
+        return 0, 0
 
 
 @lru_cache(maxsize=8)
-def _load_once(path: Path, state: Path | None, profile: str, stamp: tuple[int, int]) -> Loaded:
+def _load_once(path: Path, state: Path | None, profile: str, stamp: tuple[int, int]) -> Loaded[Catalog]:
     """One reading of a file as it is now; `stamp` changes with the file."""
     found = load_last_valid(path, state)
-    return Loaded(with_profile(found.catalog, profile), found.problems)
+    return Loaded(with_profile(found.value, profile), found.problems)
+
+
+@lru_cache(maxsize=8)
+def _load_policy_once(path: Path, state: Path | None, stamp: tuple[int, int]) -> Loaded[GatePolicy]:
+    return load_last_valid_policy(path, state)

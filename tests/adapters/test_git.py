@@ -140,6 +140,20 @@ async def test_a_commit_comes_of_those_before_it_and_of_itself(history: History)
     assert answers == [True, True, False, False]
 
 
+async def test_equal_sources_have_one_tree_whatever_their_history_is(
+    repository: GitRepositories, origin: Origin
+) -> None:
+    (origin.tree / "file").write_text("1")
+    first = origin.commit()
+    (origin.tree / "file").write_text("2")
+    other = origin.commit()
+    (origin.tree / "file").write_text("1")
+    again = origin.commit()
+    trees = [await repository.tree_of(SERVICE, commit) for commit in (first, other, again)]
+    assert trees[0] == trees[2] != trees[1]
+    assert trees[0] == origin.git("rev-parse", f"{first}^{{tree}}").strip()
+
+
 async def test_a_commit_that_nobody_pushed_is_not_found(history: History, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="was it pushed"):
         await history.source.checkout(SERVICE, "d" * 40, tmp_path / "out")

@@ -1,4 +1,4 @@
-"""A promotion is a line that reads as the runbook; paging and the watcher stand behind its end."""
+"""A promotion reads as the runbook; paging and the watcher stand behind its end."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
-BEFORE_APPROVAL = {
-    "development": ["build", "check_image"],
-    "staging": ["check_image"],
-    "production": ["check_image"],
+ENVIRONMENTS = ("development", "staging", "production")
+GATES = {
+    "development": {"lint", "unit"},
+    "staging": {"lint", "unit", "integration", "api"},
+    "production": {"lint", "unit", "integration", "api"},
 }
-CHECKS = ("check_source", "verify_signatures")
-"""They run beside each other."""
+"""Beside each other, each in its pod, by the tests' policy."""
+SUITES = {"unit", "integration", "api"}
+BESIDE = ("check_source", "verify_signatures")
 IN_GIT = {"development": ["advance_branch"], "staging": [], "production": ["merge"]}
 SEATS = {
     "development": set(),
@@ -42,22 +44,35 @@ def edges(dag: Any) -> set[tuple[str, str]]:
     return {(task.task_id, below) for task in dag.tasks for below in task.downstream_task_ids}
 
 
-@pytest.mark.parametrize("environment", BEFORE_APPROVAL)
+def gates_between(environment: str, after: str) -> set[tuple[str, str]]:
+    """From `admit` to the step after the gates; the coverage of production comes of its suites."""
+    production = environment == "production"
+    expected = {edge for check in BESIDE for edge in (("admit", check), (check, after))}
+    for gate in GATES[environment]:
+        measured = production and gate in SUITES
+        expected |= {("admit", f"gates.{gate}"), (f"gates.{gate}", "gates.coverage" if measured else after)}
+    return expected | ({("gates.coverage", after)} if production else set())
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
 @pytest.mark.parametrize("service", ["llm-service", "fm-llm-solver"])
-def test_a_promotion_is_a_line(dags: dict[str, Any], service: str, environment: str) -> None:
-    before, seats = BEFORE_APPROVAL[environment], SEATS[environment]
-    expected = line(before) | line([*AFTER_APPROVAL, *IN_GIT[environment], "record"])
-    for check in CHECKS:
-        expected |= {("resolve", check), (check, before[0])}
+def test_a_promotion_is_a_line_with_the_gates_beside_each_other(
+    dags: dict[str, Any], service: str, environment: str
+) -> None:
+    builds, seats = environment == "development", SEATS[environment]
+    expected = {("resolve", "admit")} | line([*AFTER_APPROVAL, *IN_GIT[environment], "record"])
+    expected |= gates_between(environment, "build" if builds else "check_image")
+    if builds:
+        expected.add(("build", "check_image"))
     for seat in seats:
-        expected |= {(before[-1], seat), (seat, AFTER_APPROVAL[0])}
+        expected |= {("check_image", seat), (seat, AFTER_APPROVAL[0])}
     if not seats:
-        expected.add((before[-1], AFTER_APPROVAL[0]))
+        expected.add(("check_image", AFTER_APPROVAL[0]))
     expected |= {("record", "page"), ("record", "watcher")}
     assert edges(dags[f"promote_{service}_{environment}"]) == expected
 
 
-@pytest.mark.parametrize("environment", BEFORE_APPROVAL)
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
 @pytest.mark.parametrize("service", ["llm-service", "fm-llm-solver"])
 def test_a_rollback_is_one_step(dags: dict[str, Any], service: str, environment: str) -> None:
     dag = dags[f"rollback_{service}_{environment}"]

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from platform_ops.catalog.fields import format_duration, parse_duration
-from platform_ops.catalog.load import LAST_VALID, canonical, load, load_last_valid, load_text
+from platform_ops.catalog.last_valid import canonical
+from platform_ops.catalog.load import LAST_VALID, load, load_last_valid, load_text
 from platform_ops.catalog.models import ENVIRONMENTS, Catalog, Profile
 from platform_ops.catalog.profiles import with_profile
 from platform_ops.catalog.strategy import Direct, Gradual
@@ -369,11 +370,11 @@ def test_a_broken_edit_leaves_the_last_valid_catalog_in_force(tmp_path: Path) ->
     assert good.problems == ()
     file.write_text(changed(put(f"{PRODUCTION}/replcas", 3)))
     broken = load_last_valid(file, state)
-    assert broken.catalog == good.catalog
+    assert broken.value == good.value
     assert len(broken.problems) == 1
     file.write_text(changed(put(f"{PRODUCTION}/replicas", 5)))
     repaired = load_last_valid(file, state)
-    assert (repaired.catalog.environment("web", "production").replicas, repaired.problems) == (5, ())
+    assert (repaired.value.environment("web", "production").replicas, repaired.problems) == (5, ())
 
 
 def test_a_broken_first_catalog_and_a_broken_copy_are_errors(tmp_path: Path) -> None:

@@ -367,3 +367,22 @@ def test_the_http_client_is_closed_with_the_desk(ledger_dsn: str, ops: Ops) -> N
             return desk._http
 
     assert asyncio.run(run()).is_closed
+
+
+def test_an_incident_is_opened_listed_and_closed(ledgered: Ops) -> None:
+    opened = ledgered("incident", "open", "llm-service", "production", "--why", "users see errors")
+    assert opened.exit_code == ExitCode.OK
+    assert "no release of llm-service into production while it is open" in opened.stdout
+    (incident,) = json.loads(ledgered("incident", "list", "--json").stdout)
+    assert (incident["why"], incident["environment"], incident["closed_at"]) == (
+        "users see errors",
+        "production",
+        None,
+    )
+    assert ledgered("incident", "close", incident["id"], "--why", "rolled back").exit_code == ExitCode.OK
+    assert "no incident is open" in ledgered("incident", "list", "llm-service").stdout
+    assert "rolled back" in ledgered("incident", "list", "--all").stdout
+    again = ledgered("incident", "close", incident["id"], "--why", "again")
+    assert (again.exit_code, "was closed by" in again.stderr) == (ExitCode.GATE_CLOSED, True)
+    assert ledgered("incident", "close", "INC-99", "--why", "x").exit_code == ExitCode.NOT_FOUND
+    assert ledgered("incident", "open", "llm-servise", "--why", "x").exit_code == ExitCode.NOT_FOUND

@@ -26,7 +26,7 @@ PYTHON = TOOLS / "venv" / "bin" / "python"
 UV_VERSION = "0.13.9"
 LOCK = ROOT / "requirements-dev.txt"
 # Our own distributions, installed as editable: they need no lock, all that they need is in ours.
-OWN = [".", "astro/local", "analyzer", "backups"]
+OWN = [".", "astro/local", "analyzer", "backups", "gates"]
 # The programs in them need only libraries that the machine has for Python: the C library and OpenSSL's.
 DEBIAN = {
     "prometheus": "usr/bin/prometheus",

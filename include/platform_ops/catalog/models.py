@@ -15,6 +15,7 @@ from platform_ops.core.release import Router, Target
 from platform_ops.core.signatures import Signer, key_of
 
 from .fields import BaseUrl, DnsLabel, Duration, ImageName, Model, Quantity, SignedCommits, SigningKey
+from .gating import FreezeWindow, SourceGates
 from .identity import ServiceIdentity
 from .names import unknown
 from .strategy import BlueGreenSwitch, Direct, Gradual, InsufficientSamples, RollbackTriggers, Strategy
@@ -163,6 +164,8 @@ class Environment(Model):
     """What takes the traffic back."""
     on_insufficient_samples: InsufficientSamples = InsufficientSamples()
     """What happens without enough traffic."""
+    freeze: tuple[FreezeWindow, ...] = ()
+    """When nothing is promoted here."""
 
     @property
     def host(self) -> str:
@@ -272,6 +275,8 @@ class Service(Model):
     """Folder of the service's own manifest templates, relative to the common ones; empty: the common ones."""
     schema_migration: SchemaMigration | None = None
     """A Job before each preview; left out: a release changes no schema."""
+    gates: SourceGates = SourceGates()
+    """How the gates look at its source."""
     pages: Pages
     """Who is paged."""
     signed_after: str = Field(default="", pattern=r"^([0-9a-f]{40})?$")

@@ -12,6 +12,7 @@ from platform_ops.core.approvals import Grant, Void, Vote
 from platform_ops.core.changelog import Changelog
 from platform_ops.core.errors import NotFound
 from platform_ops.core.evidence import Evidence
+from platform_ops.core.gates import NOT_RUN
 from platform_ops.core.hotfix import Hotfix
 from platform_ops.core.records import BranchMove, Entry, GateResult, Promotion
 from platform_ops.wiring import Desk
@@ -93,7 +94,8 @@ def _show(record: Record, journal: bool) -> None:
         ),
         f"  approved      {_granted(record.grant)}",
         *(f"  void          {clock_time(void.at)}  {void.why}" for void in record.voids),
-        *(f"  {gate.gate:12}  {clock_time(gate.at)}  {gate.outcome}" for gate in record.gates),
+        *([f"  fixes         {', '.join(promotion.fixes)}"] if promotion.fixes else []),
+        *(f"  {gate.gate:12}  {clock_time(gate.at)}  {_outcome(gate)}" for gate in record.gates),
         *(
             f"  git           {clock_time(move.at)}  {move.branch} at {move.commit[:8]}  {move.tag}".rstrip()
             for move in record.git
@@ -105,6 +107,13 @@ def _show(record: Record, journal: bool) -> None:
     else:
         lines.append(f"  journal       {len(record.journal)} entries; --journal shows them")
     out.print("\n".join(lines), markup=False)
+
+
+def _outcome(gate: GateResult) -> str:
+    words = "not run" if gate.outcome == NOT_RUN else gate.outcome
+    origin, reason = gate.detail.get("cached_from"), gate.detail.get("reason")
+    cached = f" (cached from {origin['commit'][:8]}, {origin['at'][:16]})" if origin else ""
+    return f"{words}{cached}{f': {reason}' if reason else ''}"
 
 
 def _granted(grant: Grant | None) -> str:

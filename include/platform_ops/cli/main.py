@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from platform_ops.core.errors import OpsError
 
-from . import auditing, catalog, changes, looking, promoting, releases, running
+from . import auditing, catalog, changes, incidents, looking, promoting, releases, running
 from .output import ExitCode, complain, exit_code
 
 # Warnings of a library that tries again belong in the log of `ops controller`; here our error says it.
@@ -48,6 +48,7 @@ app.command()(promoting.reclaim)
 app.command()(auditing.audit)
 app.command()(releases.release)
 app.command()(changes.changelog)
+app.add_typer(incidents.app, name="incident")
 app.add_typer(catalog.app, name="catalog")
 app.command()(running.controller)
 app.add_typer(running.ledger, name="ledger")

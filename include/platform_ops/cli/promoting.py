@@ -39,6 +39,9 @@ def promote(
     ] = "",
     incident: Annotated[str, typer.Option(help="What the hotfix repairs, if that has a name.")] = "",
     why: Annotated[str, typer.Option("--why", help="Reason of a hotfix, for approvers and journal.")] = "",
+    fixes: Annotated[
+        list[str] | None, typer.Option(help="Open incident whose cause the release removes; may be repeated.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask for a promotion or a hotfix: starts the run of its DAG and prints where to follow it."""
@@ -50,7 +53,9 @@ def promote(
             asked = _hotfix(service, environment, hotfix, why, incident)
         else:
             await _require_release(desk, service, environment, release)
-            asked = _Asked(_dag(service, environment), {"release": release or None})
+            asked = _Asked(
+                _dag(service, environment), {"release": release or None, "fixes": " ".join(fixes or ())}
+            )
         async with desk.ledger.promotions.asking(service, environment):
             await _require_idle(desk, service, environment, asked)
             run = await desk.airflow.trigger(asked.dag_id, asked.conf)

@@ -22,21 +22,29 @@ from .views import Progress, RolloutRequest, RolloutView
 
 __all__ = ["NoCrashPoints", "Ports", "Progress", "RolloutController", "RolloutRequest", "RolloutView"]
 
+EnsureAdmitted = Callable[[str], Awaitable[None]]
+"""Given a promotion's id; raises GateClosed."""
+
 
 class RolloutController:
     """Every method may be called by any process, at any time, again."""
 
-    def __init__(self, ports: Ports) -> None:
+    def __init__(self, ports: Ports, ensure_admitted: EnsureAdmitted | None = None) -> None:
+        """`ensure_admitted` refuses a promotion's rollout at its opening; None: its caller has asked."""
         self._ports = ports
+        self._ensure_admitted = ensure_admitted
 
     async def open(self, request: RolloutRequest) -> str:
         """Write the rollout into the ledger; touches nothing else. Idempotent per run; returns its id.
 
         Raises Held while another rollout of the service there is not over; one in its warm window ends.
+        GateClosed when a gate, a freeze window, an incident or staging's state refuses the release now.
         """
         known = await self._ports.ledger.rollouts.of_run(request.dag_id, request.run_id)
         if known is not None:
             return known.id
+        if self._ensure_admitted is not None and request.promotion_id is not None:
+            await self._ensure_admitted(request.promotion_id)
         active, digest = await self._active(request.target)
         colour = active.other if active else Colour.BLUE
         rollout = self._new(request, colour, digest)

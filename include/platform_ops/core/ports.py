@@ -160,6 +160,9 @@ class SourceRepository(Protocol):
     async def is_ancestor(self, service: str, ancestor: str, commit: str) -> bool:
         """Whether `commit` is `ancestor` or came of it; False for an `ancestor` that is gone."""
 
+    async def tree_of(self, service: str, commit: str) -> str:
+        """The id of the commit's tree: equal for equal sources, whatever their history is."""
+
     async def checkout(self, service: str, commit: str, into: Path) -> None: ...
 
     async def bundle(self, service: str, commit: str, into: Path) -> None:

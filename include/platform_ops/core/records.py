@@ -36,6 +36,8 @@ class Promotion:
     started_at: datetime
     outcome: str = RUNNING
     ended_at: datetime | None = None
+    fixes: tuple[str, ...] = ()
+    """Incidents whose cause the release removes, as its requester stated."""
 
     @property
     def name(self) -> str:
@@ -51,7 +53,7 @@ class Promotion:
 
 @dataclass(frozen=True)
 class GateResult:
-    """One gate's outcome for a subject (a commit or a digest): `passed`, `failed` or `not_run`."""
+    """One gate's outcome (`passed`, `failed`, `not_run`) for a commit, a digest or an environment."""
 
     service: str
     subject: str
@@ -59,6 +61,8 @@ class GateResult:
     outcome: str
     detail: Mapping[str, Any]
     at: datetime
+    input_digest: str = ""
+    """Names all that the outcome depends on; results of equal inputs are equal."""
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,8 @@ async def _ask(desk: wiring.Desk, run: Run, *, seat: str) -> str:
         **({"Hotfix because": hotfix.why, "Incident": hotfix.incident or "none"} if hotfix else {}),
         **{f"Gate {one.gate}": one.outcome for one in evidence.outcomes},
     }
+    if promotion.fixes:
+        rows["Removes the cause of"] = ", ".join(promotion.fixes)
     table = "\n".join(["| | |", "|---|---|", *(f"| {label} | `{value}` |" for label, value in rows.items())])
     return f"{table}\n\n{await changes_in_short(desk, promotion)}"
 

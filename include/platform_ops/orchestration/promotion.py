@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from platform_ops import wiring
 from platform_ops.core.errors import GateClosed, NotFound
+from platform_ops.core.gates import shown
 from platform_ops.core.release import Release
 
 from . import artefact, way
@@ -14,6 +16,8 @@ from .releasing import promoted, require_mergeable
 from .rollout import require_live_fixes
 from .signatures import require_verified
 from .step import AUTOMATIC, Run
+
+log = logging.getLogger(__name__)
 
 
 async def resolve(desk: wiring.Desk, run: Run) -> None:
@@ -40,8 +44,25 @@ async def resolve(desk: wiring.Desk, run: Run) -> None:
         digest=digest,
         requested_by=run.requested_by,
         url=run.log_url,
+        fixes=_fixes(run.params.get("fixes")),
     )
     await note_changes(desk, promotion)
+
+
+def _fixes(typed: str | None) -> tuple[str, ...]:
+    """Incident ids as the form takes them: `INC-3, INC-7`."""
+    return tuple(dict.fromkeys(word for word in (typed or "").replace(",", " ").split()))
+
+
+async def admit(desk: wiring.Desk, run: Run) -> None:
+    """No freeze window, no open incident that the release does not fix, staging verified and healthy. A hotfix
+    is let in all the same, and that is written down."""
+    promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
+    hotfix = await desk.ledger.hotfixes.of_promotion(promotion.id) is not None
+    for verdict in await desk.admission.admit(promotion, hotfix=hotfix):
+        log.info("%s: %s", verdict.gate, verdict.reason or verdict.outcome)
+    for words in shown(desk.gate_policy.required(run.environment)):
+        log.info("%s", words)
 
 
 async def _commit_to_build(desk: wiring.Desk, run: Run) -> str:

@@ -36,7 +36,7 @@ def promotion_dag(service: str, environment: str, doc: str | None) -> DAG:
         description=f"A release of {service} goes to {environment}.",
         doc_md=doc,
         schedule=_starts_with(service, environment),
-        params={"release": _release_param(service, environment)},
+        params={"release": _release_param(service, environment), "fixes": _fixes_param()},
     )
 
 
@@ -135,6 +135,16 @@ def _starts_with(service: str, environment: str) -> list[Asset] | None:
         branch = wiring.catalog().environment(service, environment).branch
         return [branch_asset(service, environment, branch)]
     return [promoted_asset(service, way.environment_before(environment))]
+
+
+def _fixes_param() -> Param:
+    return Param(
+        "",
+        type="string",
+        title="Fixes",
+        description="Open incidents whose cause this release removes, such as `INC-7`: it is let in although "
+        "they are open, and whoever votes reads it.",
+    )
 
 
 def _release_param(service: str, environment: str) -> Param:

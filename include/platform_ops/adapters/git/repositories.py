@@ -68,6 +68,11 @@ class GitRepositories:
         async with self._mirrors.at(service, commit) as mirror:
             return await self._mirrors.leads_to(mirror, ancestor, commit)
 
+    async def tree_of(self, service: str, commit: str) -> str:
+        async with self._mirrors.at(service, commit) as mirror:
+            found = await self._git("-C", str(mirror), "rev-parse", "--verify", f"{commit}^{{tree}}")
+        return found.decode().strip()
+
     async def checkout(self, service: str, commit: str, into: Path) -> None:
         async with self._mirrors.at(service, commit) as mirror:
             listed = await self._git("-C", str(mirror), "ls-tree", "-r", "-z", commit)

@@ -14,6 +14,7 @@ from .approvals import ApprovalTable
 from .database import Database
 from .hand_changes import HandChangeTable
 from .hotfixes import HotfixTable
+from .incidents import IncidentTable
 from .journal import JournalTable
 from .outbox import OutboxTable
 from .promotions import GateTable, PromotionTable, ReleaseTable
@@ -35,6 +36,7 @@ class Ledger:
     source: SourceTable
     hotfixes: HotfixTable
     hand_changes: HandChangeTable
+    incidents: IncidentTable
 
     @classmethod
     @asynccontextmanager
@@ -56,6 +58,7 @@ class Ledger:
                 SourceTable(database, clock),
                 HotfixTable(database, clock),
                 HandChangeTable(database),
+                IncidentTable(database, clock),
             )
 
     async def evidence(self, promotion: Promotion) -> Evidence:

@@ -11,6 +11,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from platform_ops.core.errors import GateClosed, Held, NotFound
+from platform_ops.core.gates import PASSED
 from platform_ops.core.ports import Clock
 from platform_ops.core.records import GateResult, Promotion
 from platform_ops.core.release import Release
@@ -87,11 +88,13 @@ class PromotionTable:
         digest: str | None,
         requested_by: str,
         url: str,
+        fixes: Sequence[str] = (),
     ) -> Promotion:
         """Idempotent per run: what was written first stays (a branch that moved on changes nothing)."""
         await self._database.one(
             "INSERT INTO promotions (id, dag_id, run_id, service, environment, commit_id, version, digest,"
-            " requested_by, url, started_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+            " requested_by, url, started_at, fixes)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
             " ON CONFLICT (dag_id, run_id) DO NOTHING",
             (
                 uuid.uuid4(),
@@ -105,6 +108,7 @@ class PromotionTable:
                 requested_by,
                 url,
                 self._clock.now(),
+                list(fixes),
             ),
         )
         return await self.of_run(dag_id, run_id)
@@ -203,11 +207,20 @@ class GateTable:
         self._clock = clock
 
     async def record(
-        self, *, service: str, subject: str, gate: str, outcome: str, detail: Mapping[str, Any]
+        self,
+        *,
+        service: str,
+        subject: str,
+        gate: str,
+        outcome: str,
+        detail: Mapping[str, Any],
+        input_digest: str = "",
     ) -> None:
+        """`input_digest` names all that the outcome depends on; empty: it is never taken for another run."""
         await self._database.one(
-            "INSERT INTO gates (service, subject, gate, outcome, detail, at) VALUES (%s, %s, %s, %s, %s, %s)",
-            (service, subject, gate, outcome, Jsonb(dict(detail)), self._clock.now()),
+            "INSERT INTO gates (service, subject, gate, outcome, detail, at, input_digest)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+            (service, subject, gate, outcome, Jsonb(dict(detail)), self._clock.now(), input_digest),
         )
 
     async def latest(self, service: str, subject: str, gate: str) -> GateResult | None:
@@ -227,13 +240,30 @@ class GateTable:
         )
         return tuple(_gate_result(row) for row in rows)
 
+    async def passed_with(self, service: str, gate: str, input_digest: str) -> GateResult | None:
+        """The newest result of equal inputs, if that one has passed."""
+        row = await self._database.one(
+            "SELECT * FROM gates WHERE service = %s AND gate = %s AND input_digest = %s"
+            " ORDER BY number DESC LIMIT 1",
+            (service, gate, input_digest),
+        )
+        return _gate_result(row) if row and row["outcome"] == PASSED else None
+
 
 def _release(row: Row) -> Release:
     return Release(row["service"], row["version"], row["commit_id"], row["digest"])
 
 
 def _gate_result(row: Row) -> GateResult:
-    return GateResult(row["service"], row["subject"], row["gate"], row["outcome"], row["detail"], row["at"])
+    return GateResult(
+        row["service"],
+        row["subject"],
+        row["gate"],
+        row["outcome"],
+        row["detail"],
+        row["at"],
+        row["input_digest"],
+    )
 
 
 def _promotion(row: Row) -> Promotion:
@@ -251,4 +281,5 @@ def _promotion(row: Row) -> Promotion:
         started_at=row["started_at"],
         outcome=row["outcome"],
         ended_at=row["ended_at"],
+        fixes=tuple(row["fixes"]),
     )
