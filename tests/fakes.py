@@ -664,7 +664,7 @@ class MemoryLedger:
             "promotions": self.outcome_table,
         }
         wrapped: dict[str, Any] = {name: _Table(self, table, process) for name, table in tables.items()}
-        missing = dict.fromkeys(("releases", "gates", "approvals"))
+        missing = dict.fromkeys(("releases", "gates", "approvals", "source"))
         return Ledger(**wrapped, **missing)  # type: ignore[arg-type]
 
 
