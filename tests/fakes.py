@@ -34,7 +34,7 @@ from platform_ops.core.ports import (
 from platform_ops.core.records import Entry
 from platform_ops.core.release import Colour, Target, Weights
 from platform_ops.core.reports import Report
-from platform_ops.core.state import Hold, Phase, Rollout, Wish
+from platform_ops.core.state import Hold, Phase, Rollout, Wish, heeded
 
 R = TypeVar("R")
 
@@ -528,7 +528,7 @@ class MemoryRollouts:
 
     async def wish_back(self, rollout_id: str, wish: Wish, entry: Entry) -> Rollout:
         row = self._running(await self.get(rollout_id))
-        if row.wish is not None and row.phase is not Phase.NEEDS_ATTENTION:
+        if not heeded(wish, row):
             return row
         if row.phase is Phase.NEEDS_ATTENTION:
             row = replace(row, phase=Phase.ROLLING_BACK, entered_at=wish.at, since=None, checked=None)
@@ -664,7 +664,7 @@ class MemoryLedger:
             "promotions": self.outcome_table,
         }
         wrapped: dict[str, Any] = {name: _Table(self, table, process) for name, table in tables.items()}
-        missing = dict.fromkeys(("releases", "gates", "approvals", "source"))
+        missing = dict.fromkeys(("releases", "gates", "approvals", "hotfixes", "source"))
         return Ledger(**wrapped, **missing)  # type: ignore[arg-type]
 
 

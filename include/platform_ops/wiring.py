@@ -15,6 +15,7 @@ from platform_ops.adapters.airflow_api import AirflowApi
 from platform_ops.adapters.attestations import RegistryAttestations
 from platform_ops.adapters.clock import SystemClock
 from platform_ops.adapters.cluster_view import ClusterView
+from platform_ops.adapters.follow_ups import FollowUps
 from platform_ops.adapters.gathered_metrics import GatheredMetrics
 from platform_ops.adapters.git import (
     GitBranches,
@@ -40,7 +41,7 @@ from platform_ops.adapters.reporter import Reporter
 from platform_ops.adapters.slack import SlackChat
 from platform_ops.adapters.traffic import HTTPRouteRouter
 from platform_ops.catalog.load import Loaded, load_last_valid
-from platform_ops.catalog.models import Catalog
+from platform_ops.catalog.models import ENVIRONMENTS, Catalog
 from platform_ops.catalog.profiles import with_profile
 from platform_ops.controller.planning import rollout_request
 from platform_ops.controller.rollouts import NoCrashPoints, Ports, RolloutController, RolloutRequest
@@ -119,7 +120,14 @@ class Desk:
 
     @cached_property
     def router(self) -> HTTPRouteRouter:
-        return HTTPRouteRouter(self.kube, self.workloads, LedgerApprovals(self.ledger), self.manifests.route)
+        return HTTPRouteRouter(self.kube, self.workloads, self.approvals, self.manifests.route)
+
+    @cached_property
+    def approvals(self) -> LedgerApprovals:
+        """The guard. Who holds a role is read anew each time: a person may have been taken out of it."""
+        return LedgerApprovals(
+            self.ledger, self.clock, lambda role: _loaded(self.settings).catalog.people_with(role)
+        )
 
     @cached_property
     def metrics(self) -> Metrics:
@@ -194,6 +202,14 @@ class Desk:
     @cached_property
     def reporter(self) -> Reporter:
         return Reporter(self.ledger, self.airflow, self.clock)
+
+    @cached_property
+    def follow_ups(self) -> FollowUps:
+        return FollowUps(self.ledger, self.source, self.clock, self.branch_names)
+
+    def branch_names(self, service: str) -> tuple[str, ...]:
+        """Those of the service's environments, from the last back to the first."""
+        return tuple(self.catalog.environment(service, name).branch for name in reversed(ENVIRONMENTS))
 
     @cached_property
     def controller(self) -> RolloutController:

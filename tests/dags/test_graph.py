@@ -64,6 +64,17 @@ def test_a_rollback_is_one_step(dags: dict[str, Any], service: str, environment:
     assert edges(dag) == {("roll_back", "page"), ("roll_back", "watcher")}
 
 
+@pytest.mark.parametrize("service", ["llm-service", "fm-llm-solver"])
+def test_a_hotfix_is_a_line_with_seats_of_its_own_and_no_wait(dags: dict[str, Any], service: str) -> None:
+    before = ["resolve", "check_source", "build", "check_image"]
+    seats = {"approve.vote_senior_developer_1", "approve.vote_devops_1"}
+    after = ["approve.record_approvals", "pre_empt", *AFTER_APPROVAL[1:], "merge"]
+    expected = line(before) | line(after) | {("merge", "page"), ("merge", "watcher")}
+    for seat in seats:
+        expected |= {(before[-1], seat), (seat, after[0])}
+    assert edges(dags[f"hotfix_{service}"]) == expected
+
+
 def test_nobody_is_asked_twice_for_the_same_seat(dags: dict[str, Any]) -> None:
     """Each seat names the role's people, and no seat of another role names the same set."""
     dag = dags["promote_llm-service_production"]

@@ -14,7 +14,7 @@ import yaml
 
 from platform_ops.catalog.fields import format_duration, parse_duration
 from platform_ops.catalog.load import LAST_VALID, canonical, load, load_last_valid, load_text
-from platform_ops.catalog.models import ENVIRONMENTS, Catalog
+from platform_ops.catalog.models import ENVIRONMENTS, Catalog, Profile
 from platform_ops.catalog.profiles import with_profile
 from platform_ops.catalog.strategy import Direct, Gradual
 from platform_ops.core.errors import CatalogError, GateClosed, NotFound
@@ -109,6 +109,48 @@ def test_the_defaults_are_the_numbers_of_the_pipeline_guide() -> None:
     rules = entries[2].rollback
     assert (rules.error_rate.threshold, rules.error_rate.sustained) == (0.01, timedelta(minutes=2))
     assert (rules.latency.threshold, rules.latency.sustained) == (5.0, timedelta(minutes=3))
+
+
+def test_a_hotfix_has_a_rule_of_its_own_that_a_profile_scales_too() -> None:
+    text = changed(put(f"{PRODUCTION}/approvals/hotfix", {"quorum": {"devops": 1}, "wait_timer": "PT1M"}))
+    catalog = load_text(text)
+    rule = catalog.approval_rule("web", "production", hotfix=True)
+    assert (rule.required, rule.expires) == ({"devops": 1}, timedelta(hours=2))
+    assert catalog.approvals("web", "production", hotfix=True).requesters == ("developer",)
+    half = catalog.model_copy(update={"profiles": {"fast": Profile(wait_timer=0.5)}})
+    scaled = with_profile(half, "fast").approvals("web", "production", hotfix=True)
+    assert scaled.wait_timer == timedelta(seconds=30)
+
+
+def test_a_hotfix_needs_one_senior_developer_and_one_of_devops_and_no_wait() -> None:
+    found = load(CATALOGS[0]).approvals("llm-service", "production", hotfix=True)
+    assert found.quorum == {"senior_developer": 1, "devops": 1}
+    assert (found.wait_timer, found.response_timeout) == (timedelta(0), timedelta(minutes=30))
+
+
+@pytest.mark.parametrize(
+    ("approvals", "problem"),
+    [
+        pytest.param(
+            {"quorum": {"devops": 1}, "requesters": ["developer"], "wait_timer": "PT2H", "expires": "PT1H"},
+            "approvals.expires: must be longer than wait_timer",
+            id="votes-expire-before-the-start",
+        ),
+        pytest.param(
+            {"quorum": {"devops": 1}, "requesters": ["developer"], "hotfix": {"quorum": {"devops": 2}}},
+            "approvals.hotfix.quorum.devops: needs 2 of devops",
+            id="hotfix-pool-too-small",
+        ),
+        pytest.param(
+            {"quorum": {"devops": 1}, "requesters": ["developer"], "hotfix": {"quorum": {"devop": 1}}},
+            "approvals.hotfix.quorum.devop: unknown role 'devop': did you mean 'devops'?",
+            id="hotfix-role-unknown",
+        ),
+    ],
+)
+def test_approvals_that_could_never_let_anything_start(approvals: dict[str, Any], problem: str) -> None:
+    (found,) = problems_of(changed(put(f"{PRODUCTION}/approvals", approvals)))
+    assert problem in found
 
 
 def test_approvals_that_nobody_states_are_those_of_the_guide() -> None:

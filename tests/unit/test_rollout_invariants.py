@@ -76,6 +76,18 @@ def _ask(what: str) -> Event:
     return ask
 
 
+def _pre_empt(scene: Scene) -> None:
+    async def call() -> None:
+        try:
+            await scene.controller().pre_empt(
+                "llm-service", "production", by=("hotfix_llm-service", "hotfix-1"), why="test"
+            )
+        except OpsError:
+            return
+
+    scene.asked = asyncio.ensure_future(call())
+
+
 EVENTS: dict[str, Event] = {
     "one new pod is lost": _lose(Colour.GREEN, 1),
     "all new pods are lost": _lose(Colour.GREEN, 2),
@@ -98,6 +110,7 @@ EVENTS: dict[str, Event] = {
     "hold": _ask("hold"),
     "resume": _ask("resume"),
     "roll back": _ask("request_rollback"),
+    "a hotfix needs the place": _pre_empt,
 }
 
 histories = st.lists(

@@ -31,6 +31,7 @@ from .models import (
     Environment,
     Person,
     Production,
+    ProductionApprovals,
     Staging,
 )
 from .names import nearest, unknown
@@ -39,6 +40,7 @@ from .source import KeyPath, Problem, Source, dotted
 
 LAST_VALID = "catalog.last-valid.json"
 _APPROVALS: TypeAdapter[Approvals] = TypeAdapter(Approvals)
+_PRODUCTION_APPROVALS: TypeAdapter[ProductionApprovals] = TypeAdapter(ProductionApprovals)
 _CHECKS: TypeAdapter[tuple[Check, ...]] = TypeAdapter(tuple[Check, ...])
 _ENVIRONMENT_MODELS: dict[str, type[Environment]] = {
     "development": Development,
@@ -233,7 +235,8 @@ def _environment_findings(
     environment: str, entry: Mapping[str, Any], roles: Mapping[str, str], people: Mapping[str, Person]
 ) -> Iterator[rules.Finding]:
     default = _ENVIRONMENT_MODELS[environment].model_fields["approvals"].default
-    approvals = _lenient(_APPROVALS, entry["approvals"]) if "approvals" in entry else default
+    adapter = _PRODUCTION_APPROVALS if environment == "production" else _APPROVALS
+    approvals = _lenient(adapter, entry["approvals"]) if "approvals" in entry else default
     if approvals is not None and roles:
         for inner, text in rules.approval_problems(approvals, roles, people):
             yield ("approvals", *inner), text

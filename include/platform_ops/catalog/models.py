@@ -81,19 +81,11 @@ class Check(Model):
     """An answer later than this fails the check."""
 
 
-class Approvals(Model):
-    """Who must agree before a release goes on."""
+class Quorum(Model):
+    """How many people of which roles."""
 
     quorum: dict[str, int] = Field(default_factory=dict)
     """Role to number of distinct people; empty means that nobody needs to agree."""
-    requesters: tuple[str, ...] = ()
-    """Roles that may ask for a promotion by hand; empty: every role."""
-    self_review: bool = False
-    """Whether the requester and the authors may vote."""
-    wait_timer: Duration = timedelta(0)
-    """At least this long from the start of the run to the first change, beside the votes."""
-    response_timeout: Duration = timedelta(days=1)
-    """A vote that takes longer fails the run."""
 
     @field_validator("quorum")
     @classmethod
@@ -102,6 +94,45 @@ class Approvals(Model):
             if count < 1:
                 raise ValueError(f"{role} needs at least 1 person; leave the role out if it has no vote")
         return quorum
+
+
+class Approvals(Quorum):
+    """Who must agree before a release goes on."""
+
+    requesters: tuple[str, ...] = ()
+    """Roles that may ask for a promotion by hand; empty: every role."""
+    self_review: bool = False
+    """Whether the requester and the authors may vote."""
+    wait_timer: Duration = timedelta(0)
+    """At least this long from the start of the run to the first change, beside the votes."""
+    response_timeout: Duration = timedelta(days=1)
+    """A vote that takes longer fails the run."""
+    expires: Duration = timedelta(days=1)
+    """A vote that is older does not let the release start. A release that has traffic goes on under it."""
+
+
+class HotfixApprovals(Quorum):
+    """Who must agree before a hotfix goes on. Requesters and self-review are those of a promotion."""
+
+    quorum: dict[str, int] = Field(default_factory=lambda: {"senior_developer": 1, "devops": 1})
+    """Role to number of distinct people."""
+    wait_timer: Duration = timedelta(0)
+    """At least this long from the start of the run to the first change, beside the votes."""
+    response_timeout: Duration = timedelta(minutes=30)
+    """A vote that takes longer fails the run."""
+    expires: Duration = timedelta(hours=2)
+    """A vote that is older does not let the hotfix start."""
+
+
+class ProductionApprovals(Approvals):
+    """Who must agree before a release, or a hotfix, goes live."""
+
+    hotfix: HotfixApprovals = HotfixApprovals()
+    """Who must agree before a hotfix goes on."""
+
+    def of_hotfix(self) -> Approvals:
+        """The hotfix's own rule, in the terms of every other one."""
+        return Approvals(requesters=self.requesters, self_review=self.self_review, **self.hotfix.model_dump())
 
 
 class Environment(Model):
@@ -179,7 +210,7 @@ class Production(Environment):
     verified before the build already."""
     replicas: int = Field(default=3, ge=1, le=100)
     """Pods of each colour."""
-    approvals: Approvals = Approvals(
+    approvals: ProductionApprovals = ProductionApprovals(
         quorum={"senior_developer": 2, "devops": 1}, wait_timer=timedelta(minutes=10)
     )
     """Who must agree: two senior developers and one of DevOps, then 10 minutes."""
@@ -323,13 +354,20 @@ class Catalog(Model):
         """Users that have the role, in the catalog's order."""
         return tuple(user for user, person in self.people.items() if role in person.roles)
 
-    def approval_rule(self, service: str, environment: str) -> ApprovalRule:
-        """Who must agree there, in the core's terms."""
-        approvals = self.environment(service, environment).approvals
+    def approvals(self, service: str, environment: str, *, hotfix: bool = False) -> Approvals:
+        """Who must agree there before a release, or a hotfix, goes on."""
+        if hotfix:
+            return self.service(service).environments.production.approvals.of_hotfix()
+        return self.environment(service, environment).approvals
+
+    def approval_rule(self, service: str, environment: str, *, hotfix: bool = False) -> ApprovalRule:
+        """The same in the core's terms."""
+        approvals = self.approvals(service, environment, hotfix=hotfix)
         return ApprovalRule(
             required=dict(approvals.quorum),
             entitled={role: frozenset(self.people_with(role)) for role in approvals.quorum},
             self_review=approvals.self_review,
+            expires=approvals.expires,
         )
 
     def users_of(self, emails: Iterable[str]) -> frozenset[str]:

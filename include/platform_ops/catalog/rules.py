@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from platform_ops.core.signatures import key_of
 
-from .models import Approvals, Check, Person
+from .models import Approvals, Check, Person, ProductionApprovals
 from .names import unknown
 from .source import KeyPath, dotted
 
@@ -74,7 +74,7 @@ def host_problems(hosts: Mapping[KeyPath, str]) -> Iterator[Finding]:
 def approval_problems(
     approvals: Approvals, roles: Mapping[str, str], people: Mapping[str, Person]
 ) -> Iterator[Finding]:
-    """Unknown roles, and pools that cannot reach their quorum."""
+    """Unknown roles, pools that cannot reach their quorum, votes that expire too soon."""
     for index, role in enumerate(approvals.requesters):
         if role not in roles:
             yield ("requesters", index), unknown("role", role, tuple(roles))
@@ -83,6 +83,12 @@ def approval_problems(
             yield ("quorum", role), unknown("role", role, tuple(roles))
     known = {role: count for role, count in approvals.quorum.items() if role in roles}
     yield from _pool_problems(known, approvals, people)
+    if approvals.expires <= approvals.wait_timer:
+        yield ("expires",), "must be longer than wait_timer: the votes would expire before the release starts"
+    if isinstance(approvals, ProductionApprovals):
+        for inner, text in approval_problems(approvals.of_hotfix(), roles, people):
+            if inner[0] != "requesters":
+                yield ("hotfix", *inner), text
 
 
 def check_problems(checks: Sequence[Check]) -> Iterator[Finding]:

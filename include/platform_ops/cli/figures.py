@@ -6,7 +6,9 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from platform_ops.catalog.models import ENVIRONMENTS
 from platform_ops.core.errors import OpsError
+from platform_ops.core.hotfix import Hotfix
 from platform_ops.core.ports import ColourStatus
 from platform_ops.core.release import Colour, Target, Weights
 from platform_ops.core.state import Rollout
@@ -50,6 +52,8 @@ class Figures:
     colours: tuple[ColourFigures, ...]
     trouble: tuple[str, ...]
     """Systems that did not answer, in words: their figures are missing."""
+    unmerged: tuple[Hotfix, ...] = ()
+    """Hotfixes that went here and are not in every branch yet."""
 
 
 async def look(desk: Desk, service: str, environment: str, *, traffic: bool = False) -> Figures:
@@ -79,7 +83,12 @@ async def look(desk: Desk, service: str, environment: str, *, traffic: bool = Fa
         reason=rollout.reason if rollout else "",
         colours=colours,
         trouble=tuple(trouble),
+        unmerged=await _unmerged(desk, service, environment),
     )
+
+
+async def _unmerged(desk: Desk, service: str, environment: str) -> tuple[Hotfix, ...]:
+    return await desk.ledger.hotfixes.unmerged(service) if environment == ENVIRONMENTS[-1] else ()
 
 
 def _leased(rollout: Rollout, now: datetime) -> bool:

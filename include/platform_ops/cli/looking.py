@@ -18,6 +18,7 @@ from platform_ops.core.state import Phase
 from platform_ops.wiring import Desk
 
 from .asking import AsJson, Environment, OneEnvironment, OneService, Service, at_desk
+from .auditing import follow_up
 from .figures import ColourFigures, Figures, look
 from .output import ExitCode, err, out, print_json, print_json_line, table
 
@@ -168,6 +169,9 @@ def _show(found: list[Figures]) -> None:
         blue, green = (by_colour.get(colour, "?") for colour in (Colour.BLUE, Colour.GREEN))
         rows.add_row(one.service, one.environment, blue, green, _rollout(one))
     out.print(rows)
+    for hotfix in (hotfix for one in found for hotfix in one.unmerged):
+        text = f"hotfix {hotfix.name} of {hotfix.service} ({hotfix.why}): {follow_up(hotfix)}"
+        out.print(text, markup=False)
     for text in dict.fromkeys(text for one in found for text in one.trouble):
         err.print(text, style="yellow", markup=False)
 

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from platform_ops.core.errors import GateClosed, NotFound
+from platform_ops.core.errors import GateClosed, Held, NotFound
 from platform_ops.core.plan import Plan
 from platform_ops.core.release import Colour
 from platform_ops.core.state import Hold, Phase, Rollout, Wish
@@ -74,6 +74,37 @@ class RolloutController:
             return
         entry = entry_of(rollout, now, by, "note", "RequestRollback", why)
         await self._ports.ledger.rollouts.wish_back(rollout_id, Wish(by, why, now), entry)
+
+    async def pre_empt(
+        self, service: str, environment: str, *, by: tuple[str, str], why: str
+    ) -> RolloutView | None:
+        """Ask what is on its way there to go back, between two steps. `by` is the run (DAG, run id) that
+        needs the place. Returns the rollout to wait for, or None when nothing is in the way: a warm window
+        ends by itself when the next rollout opens.
+
+        GateClosed while that rollout needs attention, Held when it is one of the same DAG.
+        """
+        dag_id, run_id = by
+        rollout = await self._ports.ledger.rollouts.active(service, environment)
+        if rollout is None or (rollout.dag_id, rollout.run_id) == by:
+            return None
+        if rollout.phase.reached(Phase.PROMOTED) and rollout.wish is None:
+            return None
+        if rollout.phase is Phase.NEEDS_ATTENTION:
+            raise GateClosed(
+                f"{rollout.release.name} needs attention in {rollout.target.key}: {rollout.reason}. "
+                f"Repair one of the colours, then: ops rollback {service} {environment}"
+            )
+        if rollout.dag_id == dag_id:
+            raise Held(f"{rollout.release.name} of {rollout.run_id} is on its way to {rollout.target.key}")
+        if rollout.phase is not Phase.ROLLING_BACK:
+            now = self._ports.clock.now()
+            entry = entry_of(rollout, now, run_id, "note", "PreEmpt", why)
+            wish = Wish(f"{dag_id} ({run_id})", why, now, between_steps=True)
+            rollout = await self._ports.ledger.rollouts.wish_back(rollout.id, wish, entry)
+            if rollout.wish is None:
+                return None  # it was promoted in this very moment
+        return RolloutView(rollout)
 
     async def go_back(self, rollout_id: str, *, by: str, why: str) -> None:
         """A person's rollback. GateClosed where it would leave nothing that serves."""

@@ -79,13 +79,19 @@ def page_of(
         key=key,
         service=service,
         environment=environment,
-        title=f"{what} {_got(rollout)} {environment}: {failure.task} failed",
+        title=_what_failed(what, environment, failure, rollout),
         happened=failure.why,
         done=_done(rollout),
         todo=_todo(rollout, failure.task, escalation),
         log_url=failure.log_url,
         channel=channel,
     )
+
+
+def _what_failed(what: str, environment: str, failure: Failure, rollout: Rollout | None) -> str:
+    if rollout is not None and rollout.phase.reached(Phase.PROMOTED):
+        return f"{what} is in {environment}, but {failure.task} failed after that"
+    return f"{what} did not get into {environment}: {failure.task} failed"
 
 
 def held_page(rollout: Rollout, why: str) -> Page:
@@ -115,12 +121,6 @@ def _of_rollout(rollout: Rollout, kind: str, title: str, happened: str, done: st
         log_url=rollout.log_url,
         channel=rollout.plan.page_channel,
     )
-
-
-def _got(rollout: Rollout | None) -> str:
-    if rollout is not None and rollout.phase in (Phase.PROMOTED, Phase.WARM):
-        return "has the traffic in"
-    return "did not get into"
 
 
 def _done(rollout: Rollout | None) -> str:

@@ -255,6 +255,5 @@ class Approvals(Protocol):
     """The guard's question (adapters.ledger.guard), asked by the router for a colour that gains weight."""
 
     async def ensure_allowed(self, target: Target, digest: str) -> None:
-        """Returns when the ledger holds the approvals of `digest` in the target's environment, when it
-        needs none, or when the digest was approved there once (going back never waits). Else `NotApproved`.
-        """
+        """Returns when the ledger holds approvals of `digest` in the target's environment that let it start
+        now, or once did and it serves or served there (going back never waits). Else `NotApproved`."""

@@ -11,6 +11,8 @@ from .errors import GateClosed
 from .release import Release, release_name
 
 RUNNING = "running"
+PASSED = "passed"
+"""The one outcome of a gate that lets a release pass."""
 OUTCOMES = ("promoted", "failed", "rolled_back", "refused")
 """How a promotion can end. `promoted`: rolled out and verified, so that the next environment takes it."""
 

@@ -8,6 +8,7 @@ Invariants (tests/unit/test_rollout_invariants.py asserts them after every trans
 * the old colour is not touched before the warm window is over, except to be scaled up;
 * no verdict is no pass: a step ends only when every trigger that must judge has passed;
 * going back never asks whether the new colour is well;
+* who is pre-empted finishes the shift that is under way, and begins no other;
 * nothing goes beyond the goal, and every path ends in a terminal phase or in NeedsAttention.
 """
 
@@ -56,7 +57,9 @@ def after_refusal(observed: Observed, refused: Transition, why: str) -> Transiti
 
 def _asked_to_go_back(observed: Observed) -> Transition | None:
     wish = observed.rollout.wish
-    return _roll_back(observed, f"{wish.by}: {wish.why}") if wish else None
+    if wish is None or (wish.between_steps and observed.in_mid_shift):
+        return None
+    return _roll_back(observed, f"{wish.by}: {wish.why}")
 
 
 def _held(observed: Observed, now: datetime) -> Transition | None:

@@ -83,11 +83,13 @@ class Hold:
 
 @dataclass(frozen=True)
 class Wish:
-    """A person asked to go back."""
+    """Somebody asked to go back."""
 
     by: str
     why: str
     at: datetime
+    between_steps: bool = False
+    """It waits for the end of a shift that is under way: a hotfix is in less of a hurry than a person."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,15 @@ class Rollout:
         return self.phase.reached(goal) or self.phase.terminal or self.phase is Phase.NEEDS_ATTENTION
 
 
+def heeded(wish: Wish, rollout: Rollout) -> bool:
+    """Whether a wish changes what a rollout that is not over was asked for. A person's outranks one that
+    waits for the end of a shift, and the latter asks nothing of a release that is promoted."""
+    if wish.between_steps:
+        return rollout.wish is None and not rollout.phase.reached(Phase.PROMOTED)
+    first = rollout.wish is None or rollout.wish.between_steps
+    return first or rollout.phase is Phase.NEEDS_ATTENTION
+
+
 class Act(StrEnum):
     """What the controller does next. Only the first group touches anything but the ledger."""
 
@@ -250,6 +261,15 @@ class Observed:
     """Looked at while the colour is being deployed."""
     trouble: str = ""
     """Why the last act could not be done, in the words of the system that did not answer; empty: it could."""
+
+    @property
+    def in_mid_shift(self) -> bool:
+        """The route says the step's weights, and real responses have not shown them yet. An intent that
+        never became a patch is no shift: nothing is left half done."""
+        rollout = self.rollout
+        if rollout.phase not in (Phase.SHIFTING, Phase.BAKING) or rollout.since is not None:
+            return False
+        return self.route.weights == Weights.towards(rollout.colour, rollout.steps[rollout.step].weight)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from platform_ops.core.release import Release
 from . import artefact, way
 from .changes import note_changes
 from .releasing import promoted, require_mergeable
+from .rollout import require_live_fixes
 from .signatures import require_verified
 from .step import AUTOMATIC, Run
 
@@ -25,6 +26,7 @@ async def resolve(desk: wiring.Desk, run: Run) -> None:
         digest = None
     else:
         release = await _release_to_take(desk, run)
+        await require_live_fixes(desk, run.service, run.environment, release.commit)
         commit, version, digest = release.commit, release.version, release.digest
     if way.goes_live(run.environment):
         await require_mergeable(desk, run, commit)

@@ -20,9 +20,12 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from platform_ops import wiring
 from platform_ops.controller.views import RolloutView
 from platform_ops.core.errors import GateClosed
+from platform_ops.core.hotfix import require_fixes
+from platform_ops.core.records import Promotion
 from platform_ops.core.rollout import Phase
 from platform_ops.core.state import Rollout
 
+from . import way
 from .step import Run, at_desk, run_to_end
 
 log = logging.getLogger(__name__)
@@ -125,9 +128,26 @@ async def _ask_to_go_back(desk: wiring.Desk, run: Run) -> str:
 
 async def _open_rollout(desk: wiring.Desk, run: Run) -> str:
     promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
+    if await desk.controller.find_of_run(run.dag_id, run.run_id) is None:
+        await require_approval(desk, promotion)
+        await require_live_fixes(desk, promotion.service, promotion.environment, promotion.commit)
     rollout_id = await desk.controller.open(desk.rollout_request(promotion))
     await desk.controller.resume(rollout_id, by=run.requested_by, why="the task runs again")
     return rollout_id
+
+
+async def require_approval(desk: wiring.Desk, promotion: Promotion) -> None:
+    """NotApproved before anything is touched for a release that the router would refuse: opening its rollout
+    ends a warm window, and a hotfix stops whoever is on the way."""
+    target = desk.catalog.target(promotion.service, promotion.environment)
+    await desk.approvals.ensure_allowed(target, promotion.release.digest)
+
+
+async def require_live_fixes(desk: wiring.Desk, service: str, environment: str, commit: str) -> None:
+    """GateClosed for a commit that would take a live hotfix away. Asks the repository only while there is
+    one whose follow-up is open."""
+    if way.starts_by_hand(environment):
+        require_fixes(commit[:8], await desk.follow_ups.lacking(service, commit))
 
 
 async def _view(desk: wiring.Desk, run: Run) -> RolloutView:

@@ -6,6 +6,12 @@ from platform_ops.catalog.models import ENVIRONMENTS
 from platform_ops.core.errors import NotFound
 
 
+def place_of(dag_id: str) -> tuple[str, str]:
+    """Service and environment of a DAG's id, `promote_<service>_<environment>`; a hotfix goes to the last."""
+    _, service, *environment = dag_id.split("_", 2)
+    return service, environment[0] if environment else ENVIRONMENTS[-1]
+
+
 def builds(environment: str) -> bool:
     """Only the first environment builds; the others take the digest (rule 5)."""
     return environment == ENVIRONMENTS[0]

@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from platform_ops.core.evidence import Evidence
 from platform_ops.core.ports import Clock
+from platform_ops.core.records import Promotion
 
 from .approvals import ApprovalTable
 from .database import Database
+from .hotfixes import HotfixTable
 from .journal import JournalTable
 from .outbox import OutboxTable
 from .promotions import GateTable, PromotionTable, ReleaseTable
@@ -29,6 +32,7 @@ class Ledger:
     outbox: OutboxTable
     reports: ReportTable
     source: SourceTable
+    hotfixes: HotfixTable
 
     @classmethod
     @asynccontextmanager
@@ -48,4 +52,10 @@ class Ledger:
                 OutboxTable(database, clock),
                 ReportTable(database, clock),
                 SourceTable(database, clock),
+                HotfixTable(database, clock),
             )
+
+    async def evidence(self, promotion: Promotion) -> Evidence:
+        """The newest outcomes of the gates for the promotion's commit and digest."""
+        subjects = [subject for subject in (promotion.commit, promotion.digest) if subject]
+        return Evidence.of(await self.gates.of(promotion.service, subjects))

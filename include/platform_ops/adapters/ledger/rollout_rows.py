@@ -79,7 +79,10 @@ def from_row(row: Row) -> Rollout:
 def optional_json(value: Hold | Wish | CheckReport | None) -> Jsonb | None:
     if value is None:
         return None
-    return Jsonb({**asdict(value), "at": value.at.isoformat()})
+    stored = {**asdict(value), "at": value.at.isoformat()}
+    if not stored.get("between_steps", True):
+        del stored["between_steps"]  # a controller of the version before knows no such field
+    return Jsonb(stored)
 
 
 def _timed(stored: Row) -> dict[str, Any]:

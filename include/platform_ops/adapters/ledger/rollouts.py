@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 from platform_ops.adapters.gathering import Gathering
 from platform_ops.core.errors import GateClosed, Held, NotFound, StaleHolder
 from platform_ops.core.records import Entry
-from platform_ops.core.state import Hold, Phase, Rollout, Wish
+from platform_ops.core.state import Hold, Phase, Rollout, Wish, heeded
 
 from .database import Connection, Database, Row, all_rows, one_row
 from .journal import write_entry
@@ -189,11 +189,11 @@ class RolloutTable:
             return await _write(connection, rollout_id, "hold", None, entry)
 
     async def wish_back(self, rollout_id: str, wish: Wish, entry: Entry) -> Rollout:
-        """Ask for a rollback. GateClosed when the rollout is over."""
+        """Ask for a rollback. GateClosed when the rollout is over; `heeded` says which wish counts."""
         async with self._database.transaction() as connection:
             rollout = await _locked(connection, rollout_id)
             _require_running(rollout)
-            if rollout.wish is not None and rollout.phase is not Phase.NEEDS_ATTENTION:
+            if not heeded(wish, rollout):
                 return rollout
             if rollout.phase is Phase.NEEDS_ATTENTION:
                 await connection.execute(
