@@ -5,7 +5,7 @@ Takes one commit straight into production, when there is no time for the way thr
 A person starts it, with the branch or the commit, and the reason.
 
 1. **resolve**: the commit, which must come of the head of production's branch
-2. **admit**: what would refuse a promotion (a freeze window, an incident, staging) is written down, and waived
+2. **admit**: what would refuse a promotion (a freeze window, an incident, staging) is noted, and waived
 3. **check source**, **verify signatures** and the **gates** of production: as in every promotion
 4. **build**: the image is built here, once
 5. **check image**: the digest is in the registry, whole, of this commit, and not root's

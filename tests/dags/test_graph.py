@@ -81,16 +81,16 @@ def test_a_rollback_is_one_step(dags: dict[str, Any], service: str, environment:
 
 @pytest.mark.parametrize("service", ["llm-service", "fm-llm-solver"])
 def test_a_hotfix_is_a_line_with_seats_of_its_own_and_no_wait(dags: dict[str, Any], service: str) -> None:
-    before = ["resolve", "check_source", "build", "check_image"]
     seats = {"approve.vote_senior_developer_1", "approve.vote_devops_1"}
     after = ["approve.record_approvals", "pre_empt", *AFTER_APPROVAL[1:], "merge"]
-    expected = line(before) | line(after) | {("merge", "page"), ("merge", "watcher")}
+    expected = {("resolve", "admit"), ("build", "check_image")} | gates_between("production", "build")
+    expected |= line(after) | {("merge", "page"), ("merge", "watcher")}
     for seat in seats:
-        expected |= {(before[-1], seat), (seat, after[0])}
+        expected |= {("check_image", seat), (seat, after[0])}
     assert edges(dags[f"hotfix_{service}"]) == expected
 
 
-@pytest.mark.parametrize("environment", BEFORE_APPROVAL)
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_reclaiming_is_one_step(dags: dict[str, Any], environment: str) -> None:
     edges_there = edges(dags[f"reclaim_fm-llm-solver_{environment}"])
     assert edges_there == {("reclaim", "page"), ("reclaim", "watcher")}

@@ -55,8 +55,8 @@ def _fixes(typed: str | None) -> tuple[str, ...]:
 
 
 async def admit(desk: wiring.Desk, run: Run) -> None:
-    """No freeze window, no open incident that the release does not fix, staging verified and healthy. A hotfix
-    is let in all the same, and that is written down."""
+    """No freeze window, no open incident that the release does not fix, staging verified and healthy. A
+    hotfix is let in all the same, and that is written down."""
     promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
     hotfix = await desk.ledger.hotfixes.of_promotion(promotion.id) is not None
     for verdict in await desk.admission.admit(promotion, hotfix=hotfix):
