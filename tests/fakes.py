@@ -21,7 +21,7 @@ from platform_ops.core.errors import (
     Unavailable,
 )
 from platform_ops.core.paging import Page, QueuedPage
-from platform_ops.core.ports import ColourStatus, Fence, Manifest, Point, ProbeAnswer, RouteState
+from platform_ops.core.ports import ColourStatus, Fence, Manifest, Point, ProbeAnswer, RouteState, Series
 from platform_ops.core.records import Entry
 from platform_ops.core.release import Colour, Target, Weights
 from platform_ops.core.reports import Report
@@ -104,7 +104,11 @@ class Behaviour:
     """None: it never becomes ready."""
     error_share: float = 0.0
     p95: float = 0.1
-    """Seconds."""
+    """Seconds; all requests take so long."""
+    failing_probes: float = 0.0
+    """Share of the kubelet's probes."""
+    memory: float = 0.3
+    """Share of its limit that each pod uses."""
     checks: str = ""
     """What its checks answer instead of 200; empty: they pass."""
 
@@ -121,14 +125,31 @@ class _Deployment:
 
 @dataclass(frozen=True)
 class _Segment:
-    """From `start` on, requests and errors a second of each colour."""
+    """From `start` on: by counter and colour, how much is counted a second and what was counted before."""
 
     start: datetime
-    requests: Mapping[Colour, float]
-    errors: Mapping[Colour, float]
-    p95: Mapping[Colour, float]
-    requests_before: Mapping[Colour, float]
-    errors_before: Mapping[Colour, float]
+    rates: Mapping[str, Mapping[Colour, float]]
+    before: Mapping[str, Mapping[Colour, float]]
+    memory: Mapping[Colour, float]
+
+
+COUNTERS = ("requests", "errors", "slow", "probes", "failed probes")
+SCRAPE = timedelta(seconds=5)
+PROBES_A_SECOND = 1.0
+
+
+def _asked_for(expression: str) -> str:
+    """Which of the World's figures a query of `core.triggers` is about."""
+    if "count_over_time" in expression:
+        return "scrapes"
+    if "container_memory_working_set_bytes" in expression:
+        return "memory"
+    if "prober_probe_total" in expression:
+        return "failed probes" if 'result="failed"' in expression else "probes"
+    if "rq_time_bucket" in expression:
+        assert 'le=~"5000' in expression, "this world is slow or not at 5 s only"
+        return "slow"
+    return "errors" if '"5.."' in expression else "requests"
 
 
 @dataclass
@@ -159,6 +180,7 @@ class World:
     after_effect: Callable[[], None] = lambda: None
     _segments: list[_Segment] = field(default_factory=list)
     _first_traffic: dict[Colour, datetime] = field(default_factory=dict)
+    _scrapes: dict[tuple[str, Colour], list[Point]] = field(default_factory=dict)
     _turn: itertools.count[int] = field(default_factory=itertools.count)
 
     def serve(self, colour: Colour, digest: str, replicas: int = 2) -> None:
@@ -244,21 +266,28 @@ class World:
 
     async def range(
         self, expression: str, start: datetime, end: datetime, step: timedelta
-    ) -> tuple[Point, ...]:
+    ) -> tuple[Series, ...]:
+        """A point for each scrape, and the last one. The future has none, whatever the asker's clock says."""
         self._answer("metrics")
-        colour = Colour.BLUE if "-blue/" in expression else Colour.GREEN
+        colour = Colour.BLUE if "-blue" in expression else Colour.GREEN
         first = self._first_traffic.get(colour)
-        if first is None:
+        end = min(end, self.clock.now())
+        if first is None or max(start, first) > end:
             return ()
-        begin = start
-        while begin < first:
-            begin += step
-        times = [begin + n * step for n in range(int((end - begin) / step) + 1)] if begin <= end else []
-        return tuple(Point(t, self._value(expression, colour, t)) for t in times)
+        what = _asked_for(expression)
+        scrapes = self._scrapes.setdefault((what, colour), [])
+        while first + len(scrapes) * SCRAPE <= end:
+            at = first + len(scrapes) * SCRAPE
+            scrapes.append(Point(at, self._value(what, colour, at)))
+        begin = max(0, -((first - start) // SCRAPE))
+        points = scrapes[begin : (end - first) // SCRAPE + 1]
+        if not points or points[-1].at < end:
+            points.append(Point(end, self._value(what, colour, end)))
+        return (Series(tuple(points)),)
 
     async def instant(self, expression: str, at: datetime) -> float | None:
-        points = await self.range(expression, at, at, seconds(1))
-        return points[-1].value if points else None
+        series = await self.range(expression, at, at, seconds(1))
+        return series[0].points[-1].value if series else None
 
     # Probe
 
@@ -288,8 +317,8 @@ class World:
         self._first_traffic.setdefault(colour, self.clock.now())
         self._new_segment()
         last = self._segments.pop()
-        counted = {**last.requests_before, colour: last.requests_before[colour] + 1}
-        self._segments.append(replace(last, requests_before=counted))
+        requests = {**last.before["requests"], colour: last.before["requests"][colour] + 1}
+        self._segments.append(replace(last, before={**last.before, "requests": requests}))
 
     def _weighted(self) -> Colour | None:
         """Every hundred requests are shared exactly as the weights say."""
@@ -333,31 +362,36 @@ class World:
         self._new_segment()
 
     def _new_segment(self) -> None:
-        requests, errors, p95 = {}, {}, {}
-        requests_before, errors_before = dict.fromkeys(Colour, 0.0), dict.fromkeys(Colour, 0.0)
+        now = self.clock.now()
+        before = {what: dict.fromkeys(Colour, 0.0) for what in COUNTERS}
         if self._segments:
             last = self._segments[-1]
-            lasted = (self.clock.now() - last.start).total_seconds()
-            requests_before = {c: last.requests_before[c] + last.requests[c] * lasted for c in Colour}
-            errors_before = {c: last.errors_before[c] + last.errors[c] * lasted for c in Colour}
+            lasted = (now - last.start).total_seconds()
+            for what, counted in before.items():
+                for colour in Colour:
+                    counted[colour] = last.before[what][colour] + last.rates[what][colour] * lasted
+        rates: dict[str, dict[Colour, float]] = {what: {} for what in COUNTERS}
+        memory = {}
         for colour in Colour:
             deployment = self.deployments.get(colour)
             behaviour = self._behaviour(deployment.digest) if deployment else Behaviour()
-            requests[colour] = self.rate * self.shown.of(colour) / 100
-            share = behaviour.error_share if self._ready(colour) else 1.0
-            errors[colour] = requests[colour] * share
-            p95[colour] = behaviour.p95
-        now = self.clock.now()
-        self._segments.append(_Segment(now, requests, errors, p95, requests_before, errors_before))
+            requests = self.rate * self.shown.of(colour) / 100
+            rates["requests"][colour] = requests
+            rates["errors"][colour] = requests * (behaviour.error_share if self._ready(colour) else 1.0)
+            rates["slow"][colour] = requests if behaviour.p95 > 5 else 0.0
+            rates["probes"][colour] = PROBES_A_SECOND
+            rates["failed probes"][colour] = PROBES_A_SECOND * behaviour.failing_probes
+            memory[colour] = behaviour.memory
+        self._segments.append(_Segment(now, rates, before, memory))
 
-    def _value(self, expression: str, colour: Colour, at: datetime) -> float:
-        if "histogram_quantile" in expression:
-            return [s for s in self._segments if s.start <= at][-1].p95[colour]
-        segment = next(s for s in reversed(self._segments) if s.start <= at)
-        bad = '"5.."' in expression
-        before = (segment.errors_before if bad else segment.requests_before)[colour]
-        rate = (segment.errors if bad else segment.requests)[colour]
-        return before + rate * (at - segment.start).total_seconds()
+    def _value(self, what: str, colour: Colour, at: datetime) -> float:
+        segment = next(one for one in reversed(self._segments) if one.start <= at)
+        if what == "scrapes":
+            return 24.0
+        if what == "memory":
+            return segment.memory[colour]
+        lasted = (at - segment.start).total_seconds()
+        return segment.before[what][colour] + segment.rates[what][colour] * lasted
 
 
 class MemoryRollouts:

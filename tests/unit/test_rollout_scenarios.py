@@ -83,7 +83,7 @@ async def test_d2_slow_answers_bring_the_old_colour_back(scene: Scene) -> None:
     scene.world.behave(V2, p95=8.0)
     view = await scene.roll_out()
     assert view.phase is Phase.ROLLED_BACK
-    assert "latency-p95: 8 (limit 5" in view.reason
+    assert "requests took longer than 5 s (100.0%; limit 5.0%)" in view.reason
 
 
 async def test_d3_going_back_needs_no_pod_of_the_new_colour(scene: Scene) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from platform_ops.core.errors import Refused, Unavailable
-from platform_ops.core.ports import Point
+from platform_ops.core.ports import Point, Series
 
 
 class PrometheusMetrics:
@@ -22,7 +22,7 @@ class PrometheusMetrics:
 
     async def range(
         self, expression: str, start: datetime, end: datetime, step: timedelta
-    ) -> tuple[Point, ...]:
+    ) -> tuple[Series, ...]:
         form = {
             "query": expression,
             "start": f"{start.timestamp():.3f}",
@@ -30,7 +30,8 @@ class PrometheusMetrics:
             "step": f"{step.total_seconds():g}",
         }
         series = await self._query("query_range", form)
-        return tuple(_points(series[0]["values"])) if series else ()
+        found = (Series(tuple(_points(one["values"])), _labels(one)) for one in series)
+        return tuple(one for one in found if one.points)
 
     async def instant(self, expression: str, at: datetime) -> float | None:
         found = await self._query("query", {"query": expression, "time": f"{at.timestamp():.3f}"})
@@ -65,6 +66,10 @@ def _series(data: Mapping[str, Any]) -> list[dict[str, Any]]:
         return [{"value": data["result"], "values": [data["result"]]}]
     result: list[dict[str, Any]] = data["result"]
     return result
+
+
+def _labels(series: Mapping[str, Any]) -> dict[str, str]:
+    return {name: text for name, text in series.get("metric", {}).items() if name != "__name__"}
 
 
 def _points(samples: list[list[Any]]) -> list[Point]:

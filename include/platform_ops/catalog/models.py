@@ -15,7 +15,8 @@ from platform_ops.core.release import Target
 
 from .fields import BaseUrl, DnsLabel, Duration, ImageName, Model, Quantity
 from .names import unknown
-from .strategy import BlueGreenSwitch, Direct, Gradual, InsufficientSamples, RollbackTriggers, Strategy
+from .rollback import RollbackTriggers
+from .strategy import BlueGreenSwitch, Direct, Gradual, InsufficientSamples, Strategy
 
 ENVIRONMENTS = ("development", "staging", "production")
 _NAMESPACE_SUFFIX = {"development": "dev", "staging": "staging", "production": "prod"}

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from platform_ops.core.errors import OpsError
+from platform_ops.core.judging import Answers
 from platform_ops.core.ports import ColourStatus
 from platform_ops.core.release import Colour, Target, Weights
 from platform_ops.core.state import Rollout
-from platform_ops.core.triggers import ERRORS, P95_SECONDS, REQUESTS, increase, promql
+from platform_ops.core.triggers import ERRORS, P95_SECONDS, REQUESTS, promql
 from platform_ops.wiring import Desk
 
 WINDOW = timedelta(seconds=30)
@@ -113,12 +114,13 @@ async def _with_traffic(desk: Desk, target: Target, figures: ColourFigures) -> C
         desk.metrics.range(filled(ERRORS), since - _STEP, now, _STEP),
         desk.metrics.instant(filled(P95_SECONDS), now),
     )
+    answers = Answers(errors, counts)
     return ColourFigures(
         figures.colour,
         figures.weight,
         figures.release,
         figures.status,
-        requests=round(increase(counts, since, now)) if counts else None,
-        errors=round(increase(errors, since, now)) if errors else None,
+        requests=round(answers.all.grown(since, now)) if counts else None,
+        errors=round(answers.bad.grown(since, now)) if counts else None,
         p95=p95,
     )
