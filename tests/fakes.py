@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from platform_ops.adapters.ledger import Ledger
+from platform_ops.catalog.models import ENVIRONMENTS
+from platform_ops.core.digest_holds import DigestHold, held_entry
 from platform_ops.core.errors import (
     GateClosed,
     Held,
@@ -397,9 +399,10 @@ class World:
 class MemoryRollouts:
     """The rules of the ledger's rollouts: one at a time per target, leases, tokens, people's columns."""
 
-    def __init__(self, journal: MemoryJournal) -> None:
+    def __init__(self, journal: MemoryJournal, holds: MemoryDigestHolds) -> None:
         self._rows: dict[str, Rollout] = {}
         self._journal = journal
+        self._holds = holds
         self._tokens = itertools.count(1)
 
     async def insert(self, rollout: Rollout, opened: Entry) -> Rollout:
@@ -468,7 +471,9 @@ class MemoryRollouts:
         if row.token == token:
             self._rows[rollout_id] = replace(row, lease_until=now)
 
-    async def save(self, rollout: Rollout, entry: Entry | None = None) -> None:
+    async def save(
+        self, rollout: Rollout, entry: Entry | None = None, hold: DigestHold | None = None
+    ) -> None:
         row = self._fenced(rollout.id, rollout.token)
         names = (
             "phase",
@@ -484,6 +489,9 @@ class MemoryRollouts:
         self._rows[row.id] = replace(row, **{name: getattr(rollout, name) for name in names})
         if entry is not None:
             await self._journal.write(entry)
+        if hold is not None and all(one.rollout_id != hold.rollout_id for one in self._holds.lines):
+            self._holds.lines.append(hold)
+            await self._journal.write(held_entry(rollout, hold))
 
     async def raise_goal(self, rollout_id: str, goal: Phase) -> Rollout:
         row = await self.get(rollout_id)
@@ -537,6 +545,37 @@ class MemoryJournal:
 
     async def of_rollout(self, rollout_id: str) -> tuple[Entry, ...]:
         return tuple(e for e in self.entries if e.rollout_id == rollout_id)
+
+
+class MemoryDigestHolds:
+    """Lines of holds and releases; the newest of a digest in an environment counts."""
+
+    def __init__(self, journal: MemoryJournal) -> None:
+        self.lines: list[DigestHold] = []
+        self._journal = journal
+
+    async def standing(
+        self, service: str, environment: str | None = None, digest: str | None = None
+    ) -> tuple[DigestHold, ...]:
+        until = len(ENVIRONMENTS) if environment is None else ENVIRONMENTS.index(environment) + 1
+        newest = {
+            (line.environment, line.digest): line
+            for line in self.lines
+            if line.service == service
+            and line.environment in ENVIRONMENTS[:until]
+            and digest in (None, line.digest)
+        }
+        return tuple(line for line in newest.values() if line.held)
+
+    async def history(self, service: str, digest: str) -> tuple[DigestHold, ...]:
+        return tuple(line for line in self.lines if (line.service, line.digest) == (service, digest))
+
+    async def release(self, release: DigestHold, entry: Entry) -> tuple[DigestHold, ...]:
+        ended = await self.standing(release.service, None, release.digest)
+        for hold in ended:
+            self.lines.append(replace(release, environment=hold.environment))
+            await self._journal.write(replace(entry, environment=hold.environment))
+        return ended
 
 
 class MemoryOutbox:
@@ -626,7 +665,8 @@ class MemoryLedger:
     def __init__(self, clock: ManualClock) -> None:
         self.away = False
         self.journal_table = MemoryJournal()
-        self.rollout_table = MemoryRollouts(self.journal_table)
+        self.hold_table = MemoryDigestHolds(self.journal_table)
+        self.rollout_table = MemoryRollouts(self.journal_table, self.hold_table)
         self.outbox_table = MemoryOutbox(clock)
         self.report_table = MemoryReports(clock)
         self.outcome_table = MemoryOutcomes()
@@ -639,6 +679,7 @@ class MemoryLedger:
             "outbox": self.outbox_table,
             "reports": self.report_table,
             "promotions": self.outcome_table,
+            "digest_holds": self.hold_table,
         }
         wrapped: dict[str, Any] = {name: _Table(self, table, process) for name, table in tables.items()}
         missing = dict.fromkeys(("releases", "gates", "approvals"))

@@ -40,8 +40,8 @@ class RollbackTrigger(Model):
     minimum_sample: int = Field(ge=0)
     """A smaller sample than this gives no verdict: not a breach, and not a pass either."""
     on_no_data: Literal["wait", "ignore"] = "wait"
-    """What a missing or too small sample means. `wait`: the step does not end without a verdict. `ignore`: only
-    a breach counts."""
+    """What a missing or too small sample means. `wait`: the step does not end without a verdict. `ignore`:
+    only a breach counts."""
 
     @field_validator("query", "count")
     @classmethod
@@ -84,8 +84,8 @@ class Latency(RollbackTrigger):
     count: str = TIMED
     """PromQL of the counters of all requests that were timed."""
     threshold: float = Field(default=5.0, gt=0)
-    """Seconds; 5, as the pipeline guide states. Without a query of your own one of the bounds of the gateway's
-    histogram."""
+    """Seconds; 5, as the pipeline guide states. Without a query of your own one of the bounds of the
+    gateway's histogram."""
     sustained: Duration = timedelta(minutes=3)
     """3 minutes, as the pipeline guide states."""
     minimum_sample: int = Field(default=20, ge=1)
@@ -148,8 +148,8 @@ class CustomTrigger(RollbackTrigger):
     """A rule of the service's own."""
 
     kind: Literal["ratio", "level"]
-    """`ratio`: `query` and `count` are counters of bad and of all events. `level`: `query` is a value; each of its
-    series is judged by itself, and every point of the window must breach."""
+    """`ratio`: `query` and `count` are counters of bad and of all events. `level`: `query` is a value;
+    each of its series is judged by itself, and every point of the window must breach."""
     sample: Literal["increase", "value"] = "increase"
     """`increase`: `count` is a counter and its growth the sample. `value`: `count` is that number itself."""
     independent: bool = True

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from platform_ops.core.approvals import Grant, Vote
+from platform_ops.core.digest_holds import DigestHold
 from platform_ops.core.errors import NotFound
 from platform_ops.core.records import Entry, GateResult, Promotion
 from platform_ops.wiring import Desk
@@ -29,6 +30,8 @@ class Record:
     grant: Grant | None
     gates: tuple[GateResult, ...]
     journal: tuple[Entry, ...]
+    digest_holds: tuple[DigestHold, ...]
+    """Of its digest, in every environment, with the releases."""
 
 
 def audit(
@@ -71,7 +74,8 @@ async def _record(desk: Desk, promotion: Promotion) -> Record:
     rollout = await ledger.rollouts.of_run(promotion.dag_id, promotion.run_id)
     journal = await ledger.journal.of_rollout(rollout.id) if rollout else ()
     present = tuple(gate for gate in gates if gate is not None)
-    return Record(promotion, promotion.name, votes, grant, present, journal)
+    holds = await ledger.digest_holds.history(service, promotion.digest) if promotion.digest else ()
+    return Record(promotion, promotion.name, votes, grant, present, journal, holds)
 
 
 def _show(record: Record, journal: bool) -> None:
@@ -88,6 +92,7 @@ def _show(record: Record, journal: bool) -> None:
         ),
         f"  approved      {_granted(record.grant)}",
         *(f"  {gate.gate:12}  {clock_time(gate.at)}  {gate.outcome}" for gate in record.gates),
+        *(f"  {'on hold' if one.held else 'released':12}  {_held(one)}" for one in record.digest_holds),
     ]
     if journal:
         lines += [f"  {_entry(entry)}" for entry in record.journal]
@@ -101,6 +106,10 @@ def _granted(grant: Grant | None) -> str:
         return "no"
     needed = ", ".join(f"{count} of {role}" for role, count in grant.required.items()) or "nobody needed"
     return f"{clock_time(grant.at)}  by {', '.join(grant.voters) or 'nobody'} ({needed})"
+
+
+def _held(one: DigestHold) -> str:
+    return f"{clock_time(one.at)}  in {one.environment} by {one.by}: {one.why}"
 
 
 def _entry(entry: Entry) -> str:

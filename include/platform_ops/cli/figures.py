@@ -49,6 +49,8 @@ class Figures:
     hold: str | None
     reason: str
     colours: tuple[ColourFigures, ...]
+    on_hold: tuple[str, ...]
+    """Releases that nobody may promote there again after a rollback, and why."""
     trouble: tuple[str, ...]
     """Systems that did not answer, in words: their figures are missing."""
 
@@ -79,8 +81,17 @@ async def look(desk: Desk, service: str, environment: str, *, traffic: bool = Fa
         hold=f"{rollout.hold.by}: {rollout.hold.why}" if rollout and rollout.hold else None,
         reason=rollout.reason if rollout else "",
         colours=colours,
+        on_hold=await _on_hold(desk, service, environment),
         trouble=tuple(trouble),
     )
+
+
+async def _on_hold(desk: Desk, service: str, environment: str) -> tuple[str, ...]:
+    found = []
+    for hold in await desk.ledger.digest_holds.standing(service, environment):
+        release = await desk.ledger.releases.find(service, hold.digest)
+        found.append(f"{release.name if release else hold.digest} (back in {hold.environment}: {hold.why})")
+    return tuple(found)
 
 
 def _leased(rollout: Rollout, now: datetime) -> bool:

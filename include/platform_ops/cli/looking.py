@@ -156,6 +156,7 @@ async def _last_known(desk: Desk, service: str, environment: str, seen: bool) ->
             None,
             rollout.reason,
             found.colours,
+            found.on_hold,
             found.trouble,
         )
     return found
@@ -168,6 +169,9 @@ def _show(found: list[Figures]) -> None:
         blue, green = (by_colour.get(colour, "?") for colour in (Colour.BLUE, Colour.GREEN))
         rows.add_row(one.service, one.environment, blue, green, _rollout(one))
     out.print(rows)
+    for one in found:
+        for release in one.on_hold:
+            out.print(f"{one.service}/{one.environment}: on hold: {release}", markup=False, soft_wrap=True)
     for text in dict.fromkeys(text for one in found for text in one.trouble):
         err.print(text, style="yellow", markup=False)
 

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
+from platform_ops.core.digest_holds import require_free
 from platform_ops.core.errors import GateClosed, NotFound
 from platform_ops.core.plan import Plan
 from platform_ops.core.release import Colour
@@ -31,10 +32,16 @@ class RolloutController:
         """Write the rollout into the ledger; touches nothing else. Idempotent per run; returns its id.
 
         Raises Held while another rollout of the service there is not over; one in its warm window ends.
+        Raises GateClosed while the digest is on hold after a rollback.
         """
         known = await self._ports.ledger.rollouts.of_run(request.dag_id, request.run_id)
         if known is not None:
             return known.id
+        where, release = request.target, request.release
+        held = await self._ports.ledger.digest_holds.standing(
+            where.service, where.environment, release.digest
+        )
+        require_free(held, where.key, release.name)
         active, digest = await self._active(request)
         colour = active.other if active else Colour.BLUE
         rollout = self._new(request, colour, digest)

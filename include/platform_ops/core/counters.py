@@ -5,10 +5,10 @@ goes, and a fall of a sum cannot be told from a restart. Per series:
 
 * a fall is a restart from 0;
 * a series that ends has grown until its last point, and nothing more: a vanished pod takes nothing away;
-* a series that begins while its target (`job`, `instance`) was being scraped began at 0: it is the first answer
-  with that status, or a new pod;
-* a series of a target that was not seen before counts from its first point: its value may be the work of years,
-  and the metrics may have been away. What is lost is one scrape.
+* a series that begins while its target (`job`, `instance`) was being scraped began at 0: it is the first
+  answer with that status, or a new pod;
+* a series of a target that was not seen before counts from its first point: its value may be the work of
+  years, and the metrics may have been away. What is lost is one scrape.
 
 Missed scrapes lose nothing, since the counter went on counting.
 """

@@ -1,19 +1,20 @@
 """The pure verdict of a trigger over what Prometheus answered.
 
-`RATIO` is judged on counts: a ratio of tiny buckets would roll healthy releases back at low traffic. A breach of
-"> 1 % for 2 min" needs all of these:
+`RATIO` is judged on counts: a ratio of tiny buckets would roll healthy releases back at low traffic. A
+breach of "> 1 % for 2 min" needs all of these:
 
-* the minimum sample. Where the window of 2 min holds too few events, the shortest longer one that holds enough is
-  judged, within the step (in the warm window: within what the observer looked back);
+* the minimum sample. Where the window of 2 min holds too few events, the shortest longer one that holds
+  enough is judged, within the step (in the warm window: within what the observer looked back);
 * more than bad luck: under a true share at the limit, so many bad events would come in fewer than one of a
   hundred windows. Only where events are independent: requests are, the probes of one pod are not;
-* it lasts: each half of the window breaches by itself, and no quarter in which anything happened is within the
-  limit. So a burst that is shorter than half of the window never counts, wherever it lies.
+* it lasts: each half of the window breaches by itself, and no quarter of it, nor its first and last eighth,
+  is within the limit if anything happened there. So a burst that is shorter than three quarters of the
+  window never counts, wherever it lies, and neither does one that is over.
 
 `at_once` drops the last two: the fast burn fires as soon as its count is there.
 
-`LEVEL` is judged for each series (each pod) by itself: every point of the window breaches. A series that ended
-says nothing any more.
+`LEVEL` is judged for each series (each pod) by itself: every point of the window breaches. A series that
+ended says nothing any more.
 """
 
 from __future__ import annotations
@@ -52,9 +53,7 @@ class Answers:
         return first_seen((*self.values, *self.counts))
 
 
-def judge(
-    trigger: Trigger, answers: Answers, *, begin: datetime, since: datetime, now: datetime
-) -> Verdict:
+def judge(trigger: Trigger, answers: Answers, *, begin: datetime, since: datetime, now: datetime) -> Verdict:
     """The verdict at `now`. `since` is when the step began: where the trigger's own window holds too few
     events, it is judged from there at the earliest. `begin` is when this release first got traffic: what the
     colour did before was another release's."""
@@ -87,12 +86,12 @@ def _may_look_further_back(trigger: Trigger, since: datetime, start: datetime) -
     return trigger.sample is Sample.INCREASE and not trigger.at_once and since < start
 
 
-def _judge_ratio(
-    trigger: Trigger, answers: Answers, samples: int, start: datetime, now: datetime
-) -> Verdict:
+def _judge_ratio(trigger: Trigger, answers: Answers, samples: int, start: datetime, now: datetime) -> Verdict:
     bad = min(samples, round(answers.bad.grown(start, now)))
     ratio = bad / samples
-    text = f"{bad} of {samples} {trigger.events} {trigger.defect} ({ratio:.1%}; limit {trigger.threshold:.1%})"
+    text = (
+        f"{bad} of {samples} {trigger.events} {trigger.defect} ({ratio:.1%}; limit {trigger.threshold:.1%})"
+    )
     counted, limit = bad, trigger.threshold
     if trigger.comparison is Comparison.BELOW:
         counted, limit = samples - bad, 1 - trigger.threshold
@@ -108,11 +107,17 @@ def _judge_ratio(
     return _verdict(trigger, outcome, text, ratio, samples)
 
 
+_PARTS = (range(1), range(7, 8), range(2), range(2, 4), range(4, 6), range(6, 8))
+"""Eighths of the window that may not contradict a breach: the first, the last, and each quarter."""
+
+_HALVES = (range(4), range(4, 8))
+
+
 def _lasts(trigger: Trigger, answers: Answers, start: datetime, now: datetime) -> bool:
-    """Whether each half breaches and no quarter contradicts. A quarter without events says nothing: the
-    scrapes may be further apart."""
-    quarter = (now - start) / 4
-    edges = [start + quarter * n for n in range(4)] + [now]
+    """Whether each half breaches and no part contradicts. A part without events says nothing: the scrapes may
+    be further apart."""
+    eighth = (now - start) / 8
+    edges = [start + eighth * n for n in range(8)] + [now]
     happened = [answers.all.grown(a, b) for a, b in pairwise(edges)]
     bad = [answers.bad.grown(a, b) for a, b in pairwise(edges)]
 
@@ -122,8 +127,8 @@ def _lasts(trigger: Trigger, answers: Answers, start: datetime, now: datetime) -
             return found < trigger.threshold * events
         return found > trigger.threshold * events
 
-    quarters = all(over(range(n, n + 1)) for n in range(4) if happened[n] > 0)
-    return quarters and over(range(2)) and over(range(2, 4))
+    contradicted = any(any(happened[n] for n in part) and not over(part) for part in _PARTS)
+    return not contradicted and all(over(half) for half in _HALVES)
 
 
 def _judge_level(
@@ -160,9 +165,7 @@ def _stays_over(trigger: Trigger, points: Sequence[Point], start: datetime) -> b
 def _alive(series: Sequence[Series]) -> list[Series]:
     """Those that go on to the end of what was answered, give or take one point."""
     ends = [one.points[-1].at for one in series]
-    spacing = min(
-        (b.at - a.at for one in series for a, b in pairwise(one.points[-3:])), default=timedelta()
-    )
+    spacing = min((b.at - a.at for one in series for a, b in pairwise(one.points[-3:])), default=timedelta())
     return [one for one, end in zip(series, ends, strict=True) if end >= max(ends) - spacing]
 
 

@@ -1,8 +1,9 @@
 """Rollback triggers as data. `core.judging` says what an answer of the metrics means to one.
 
-A trigger judges the *new* colour. Errors and answer times are the gateway's counters, since a dead pod exports
-nothing; probes are the kubelet's (`prober_probe_total`), memory is cAdvisor's. No query adds counters up: which
-series vanished must stay visible (`core.counters`).
+A trigger judges the *new* colour. Errors and answer times are the gateway's counters, since a dead pod
+exports
+nothing; probes are the kubelet's (`prober_probe_total`), memory is cAdvisor's. No query adds counters up:
+which series vanished must stay visible (`core.counters`).
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from platform_ops import wiring
+from platform_ops.core.digest_holds import require_free
 from platform_ops.core.errors import GateClosed, NotFound
 from platform_ops.core.release import Release, release_name
 from platform_ops.core.rollout import Phase
@@ -23,8 +24,12 @@ async def resolve(desk: wiring.Desk, run: Run) -> None:
         commit = await _commit_to_build(desk, run)
         version = await desk.source.version_at(run.service, commit)
         digest = None
+        built = await desk.ledger.releases.find(run.service, release_name(version, commit))
+        if built is not None:
+            await _require_free(desk, run, built)
     else:
         release = await _release_to_take(desk, run)
+        await _require_free(desk, run, release)
         commit, version, digest = release.commit, release.version, release.digest
     await desk.ledger.promotions.open(
         dag_id=run.dag_id,
@@ -37,6 +42,12 @@ async def resolve(desk: wiring.Desk, run: Run) -> None:
         requested_by=run.requested_by,
         url=run.log_url,
     )
+
+
+async def _require_free(desk: wiring.Desk, run: Run, release: Release) -> None:
+    """GateClosed while the release's digest is on hold here or in an environment before."""
+    held = await desk.ledger.digest_holds.standing(run.service, run.environment, release.digest)
+    require_free(held, f"{run.service}/{run.environment}", release.name)
 
 
 async def _commit_to_build(desk: wiring.Desk, run: Run) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from platform_ops.core.digest_holds import require_free
 from platform_ops.core.errors import NotApproved
 from platform_ops.core.release import Target
 
@@ -21,3 +22,12 @@ class LedgerApprovals:
                 f"The ledger holds no approval of {digest} for {target.key}: its traffic stays as it is. "
                 "Promote the release and let the people that the catalog names approve it."
             )
+        await self._ensure_not_on_hold(target, digest)
+
+    async def _ensure_not_on_hold(self, target: Target, digest: str) -> None:
+        """What went back does not rise again, unless a rollout goes back to it: then it served before
+        that."""
+        table = self._ledger.digest_holds
+        held = await table.standing(target.service, target.environment, digest)
+        if held and not await table.goes_back(target.service, target.environment, digest):
+            require_free(held, target.key, digest)

@@ -10,6 +10,7 @@ from platform_ops.core.ports import Clock
 
 from .approvals import ApprovalTable
 from .database import Database
+from .digest_holds import DigestHoldTable
 from .journal import JournalTable
 from .outbox import OutboxTable
 from .promotions import GateTable, PromotionTable, ReleaseTable
@@ -27,6 +28,7 @@ class Ledger:
     journal: JournalTable
     outbox: OutboxTable
     reports: ReportTable
+    digest_holds: DigestHoldTable
 
     @classmethod
     @asynccontextmanager
@@ -42,4 +44,5 @@ class Ledger:
                 JournalTable(database),
                 OutboxTable(database, clock),
                 ReportTable(database, clock),
+                DigestHoldTable(database),
             )
