@@ -98,6 +98,20 @@ class ManualClock:
         woken.set_result(None)
 
 
+class SkewedClock:
+    """A process whose clock is off; it sleeps as long as everybody."""
+
+    def __init__(self, true: ManualClock) -> None:
+        self._true = true
+        self.off_by = timedelta()
+
+    def now(self) -> datetime:
+        return self._true.now() + self.off_by
+
+    async def sleep(self, duration: timedelta) -> None:
+        await self._true.sleep(duration)
+
+
 @dataclass
 class Behaviour:
     """How a version behaves in this world."""
@@ -202,6 +216,10 @@ class World:
         deployment.lost = number
         deployment.failing = (words,) if words else ()
         self._new_segment()
+
+    def move_by_hand(self, weights: Weights) -> None:
+        """Somebody patches the route without asking anybody."""
+        self._route(weights)
 
     # Workloads
 

@@ -11,7 +11,8 @@ from conftest import Servers
 
 from platform_ops.adapters.prometheus import PrometheusMetrics
 from platform_ops.core.errors import Refused, Unavailable
-from platform_ops.core.ports import Point
+from platform_ops.core.ports import Point, Series
+from platform_ops.core.triggers import Trigger, default_triggers, promql
 
 STEP = timedelta(seconds=1)
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -23,8 +24,23 @@ def metrics(http: httpx.AsyncClient, servers: Servers) -> PrometheusMetrics:
 
 
 async def test_a_range_is_its_points_in_order(metrics: PrometheusMetrics) -> None:
-    points = await metrics.range("vector(2) * 3", AT, AT + 2 * STEP, STEP)
-    assert points == tuple(Point(AT + number * STEP, 6.0) for number in range(3))
+    series = await metrics.range("vector(2) * 3", AT, AT + 2 * STEP, STEP)
+    assert series == (Series(tuple(Point(AT + number * STEP, 6.0) for number in range(3))),)
+
+
+async def test_every_series_comes_with_its_labels(metrics: PrometheusMetrics) -> None:
+    both = 'label_replace(vector(1), "pod", "a", "", "") or label_replace(vector(2), "pod", "b", "", "")'
+    series = await metrics.range(both, AT, AT, STEP)
+    assert {one.labels["pod"]: one.points[-1].value for one in series} == {"a": 1.0, "b": 2.0}
+
+
+@pytest.mark.parametrize("trigger", default_triggers(), ids=lambda trigger: trigger.name)
+async def test_prometheus_understands_the_queries_of_every_trigger(
+    metrics: PrometheusMetrics, trigger: Trigger
+) -> None:
+    for expression in (trigger.expression, trigger.count):
+        asked = promql(expression, namespace="n", service="s", colour="blue", window=trigger.sustained)
+        assert await metrics.range(asked, AT, AT + STEP, STEP) == ()
 
 
 async def test_an_instant_is_one_value(metrics: PrometheusMetrics) -> None:

@@ -61,6 +61,6 @@ def require_free(holds: Sequence[DigestHold], target: str, release: str) -> None
     first = holds[0]
     raise GateClosed(
         f"{release} gets no traffic in {target}: it went back in {first.environment} on "
-        f"{first.at:%Y-%m-%d %H:%M} UTC ({first.why}) and is on hold. Promote another release, or let a person "
-        f"who knows the cause release it: ops release-digest {first.service} {release} --why '...'"
+        f"{first.at:%Y-%m-%d %H:%M} UTC ({first.why}) and is on hold. Promote another release, or let a "
+        f"person who knows the cause release it: ops release-digest {first.service} {release} --why '...'"
     )
