@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from platform_ops.adapters.ledger import Ledger
+from platform_ops.catalog.models import ENVIRONMENTS
+from platform_ops.core.digest_holds import DigestHold, held_entry
 from platform_ops.core.drift import HandChange, Outcome
 from platform_ops.core.errors import (
     GateClosed,
@@ -31,6 +33,7 @@ from platform_ops.core.ports import (
     Point,
     ProbeAnswer,
     RouteState,
+    Series,
 )
 from platform_ops.core.records import Entry
 from platform_ops.core.release import Colour, Target, Weights
@@ -106,6 +109,20 @@ class ManualClock:
         woken.set_result(None)
 
 
+class SkewedClock:
+    """A process whose clock is off; it sleeps as long as everybody."""
+
+    def __init__(self, true: ManualClock) -> None:
+        self._true = true
+        self.off_by = timedelta()
+
+    def now(self) -> datetime:
+        return self._true.now() + self.off_by
+
+    async def sleep(self, duration: timedelta) -> None:
+        await self._true.sleep(duration)
+
+
 @dataclass
 class Behaviour:
     """How a version behaves in this world."""
@@ -114,7 +131,11 @@ class Behaviour:
     """None: it never becomes ready."""
     error_share: float = 0.0
     p95: float = 0.1
-    """Seconds."""
+    """Seconds; all requests take so long."""
+    failing_probes: float = 0.0
+    """Share of the kubelet's probes."""
+    memory: float = 0.3
+    """Share of its limit that each pod uses."""
     checks: str = ""
     """What its checks answer instead of 200; empty: they pass."""
 
@@ -138,14 +159,31 @@ class _Deployment:
 
 @dataclass(frozen=True)
 class _Segment:
-    """From `start` on, requests and errors a second of each colour."""
+    """From `start` on: by counter and colour, how much is counted a second and what was counted before."""
 
     start: datetime
-    requests: Mapping[Colour, float]
-    errors: Mapping[Colour, float]
-    p95: Mapping[Colour, float]
-    requests_before: Mapping[Colour, float]
-    errors_before: Mapping[Colour, float]
+    rates: Mapping[str, Mapping[Colour, float]]
+    before: Mapping[str, Mapping[Colour, float]]
+    memory: Mapping[Colour, float]
+
+
+COUNTERS = ("requests", "errors", "slow", "probes", "failed probes")
+SCRAPE = timedelta(seconds=5)
+PROBES_A_SECOND = 1.0
+
+
+def _asked_for(expression: str) -> str:
+    """Which of the World's figures a query of `core.triggers` is about."""
+    if "count_over_time" in expression:
+        return "scrapes"
+    if "container_memory_working_set_bytes" in expression:
+        return "memory"
+    if "prober_probe_total" in expression:
+        return "failed probes" if 'result="failed"' in expression else "probes"
+    if "rq_time_bucket" in expression:
+        assert 'le=~"5000' in expression, "this world is slow or not at 5 s only"
+        return "slow"
+    return "errors" if '"5.."' in expression else "requests"
 
 
 @dataclass
@@ -187,6 +225,7 @@ class World:
     after_effect: Callable[[], None] = lambda: None
     _segments: list[_Segment] = field(default_factory=list)
     _first_traffic: dict[Colour, datetime] = field(default_factory=dict)
+    _scrapes: dict[tuple[str, Colour], list[Point]] = field(default_factory=dict)
     _turn: itertools.count[int] = field(default_factory=itertools.count)
 
     def serve(self, colour: Colour, digest: str, replicas: int = 2) -> None:
@@ -207,6 +246,10 @@ class World:
         deployment.lost = number
         deployment.failing = (words,) if words else ()
         self._new_segment()
+
+    def move_by_hand(self, weights: Weights) -> None:
+        """Somebody patches the route without asking anybody."""
+        self._route(weights)
 
     # Workloads
 
@@ -309,21 +352,28 @@ class World:
 
     async def range(
         self, expression: str, start: datetime, end: datetime, step: timedelta
-    ) -> tuple[Point, ...]:
+    ) -> tuple[Series, ...]:
+        """A point for each scrape, and the last one. The future has none, whatever the asker's clock says."""
         self._answer("metrics")
-        colour = Colour.BLUE if "-blue/" in expression else Colour.GREEN
+        colour = Colour.BLUE if "-blue" in expression else Colour.GREEN
         first = self._first_traffic.get(colour)
-        if first is None:
+        end = min(end, self.clock.now())
+        if first is None or max(start, first) > end:
             return ()
-        begin = start
-        while begin < first:
-            begin += step
-        times = [begin + n * step for n in range(int((end - begin) / step) + 1)] if begin <= end else []
-        return tuple(Point(t, self._value(expression, colour, t)) for t in times)
+        what = _asked_for(expression)
+        scrapes = self._scrapes.setdefault((what, colour), [])
+        while first + len(scrapes) * SCRAPE <= end:
+            at = first + len(scrapes) * SCRAPE
+            scrapes.append(Point(at, self._value(what, colour, at)))
+        begin = max(0, -((first - start) // SCRAPE))
+        points = scrapes[begin : (end - first) // SCRAPE + 1]
+        if not points or points[-1].at < end:
+            points.append(Point(end, self._value(what, colour, end)))
+        return (Series(tuple(points)),)
 
     async def instant(self, expression: str, at: datetime) -> float | None:
-        points = await self.range(expression, at, at, seconds(1))
-        return points[-1].value if points else None
+        series = await self.range(expression, at, at, seconds(1))
+        return series[0].points[-1].value if series else None
 
     # Probe
 
@@ -353,8 +403,8 @@ class World:
         self._first_traffic.setdefault(colour, self.clock.now())
         self._new_segment()
         last = self._segments.pop()
-        counted = {**last.requests_before, colour: last.requests_before[colour] + 1}
-        self._segments.append(replace(last, requests_before=counted))
+        requests = {**last.before["requests"], colour: last.before["requests"][colour] + 1}
+        self._segments.append(replace(last, before={**last.before, "requests": requests}))
 
     def _weighted(self) -> Colour | None:
         """Every hundred requests are shared exactly as the weights say."""
@@ -398,39 +448,45 @@ class World:
         self._new_segment()
 
     def _new_segment(self) -> None:
-        requests, errors, p95 = {}, {}, {}
-        requests_before, errors_before = dict.fromkeys(Colour, 0.0), dict.fromkeys(Colour, 0.0)
+        now = self.clock.now()
+        before = {what: dict.fromkeys(Colour, 0.0) for what in COUNTERS}
         if self._segments:
             last = self._segments[-1]
-            lasted = (self.clock.now() - last.start).total_seconds()
-            requests_before = {c: last.requests_before[c] + last.requests[c] * lasted for c in Colour}
-            errors_before = {c: last.errors_before[c] + last.errors[c] * lasted for c in Colour}
+            lasted = (now - last.start).total_seconds()
+            for what, counted in before.items():
+                for colour in Colour:
+                    counted[colour] = last.before[what][colour] + last.rates[what][colour] * lasted
+        rates: dict[str, dict[Colour, float]] = {what: {} for what in COUNTERS}
+        memory = {}
         for colour in Colour:
             deployment = self.deployments.get(colour)
             behaviour = self._behaviour(deployment.digest) if deployment else Behaviour()
-            requests[colour] = self.rate * self.shown.of(colour) / 100
-            share = behaviour.error_share if self._ready(colour) else 1.0
-            errors[colour] = requests[colour] * share
-            p95[colour] = behaviour.p95
-        now = self.clock.now()
-        self._segments.append(_Segment(now, requests, errors, p95, requests_before, errors_before))
+            requests = self.rate * self.shown.of(colour) / 100
+            rates["requests"][colour] = requests
+            rates["errors"][colour] = requests * (behaviour.error_share if self._ready(colour) else 1.0)
+            rates["slow"][colour] = requests if behaviour.p95 > 5 else 0.0
+            rates["probes"][colour] = PROBES_A_SECOND
+            rates["failed probes"][colour] = PROBES_A_SECOND * behaviour.failing_probes
+            memory[colour] = behaviour.memory
+        self._segments.append(_Segment(now, rates, before, memory))
 
-    def _value(self, expression: str, colour: Colour, at: datetime) -> float:
-        if "histogram_quantile" in expression:
-            return [s for s in self._segments if s.start <= at][-1].p95[colour]
-        segment = next(s for s in reversed(self._segments) if s.start <= at)
-        bad = '"5.."' in expression
-        before = (segment.errors_before if bad else segment.requests_before)[colour]
-        rate = (segment.errors if bad else segment.requests)[colour]
-        return before + rate * (at - segment.start).total_seconds()
+    def _value(self, what: str, colour: Colour, at: datetime) -> float:
+        segment = next(one for one in reversed(self._segments) if one.start <= at)
+        if what == "scrapes":
+            return 24.0
+        if what == "memory":
+            return segment.memory[colour]
+        lasted = (at - segment.start).total_seconds()
+        return segment.before[what][colour] + segment.rates[what][colour] * lasted
 
 
 class MemoryRollouts:
     """The rules of the ledger's rollouts: one at a time per target, leases, tokens, people's columns."""
 
-    def __init__(self, journal: MemoryJournal) -> None:
+    def __init__(self, journal: MemoryJournal, holds: MemoryDigestHolds) -> None:
         self._rows: dict[str, Rollout] = {}
         self._journal = journal
+        self._holds = holds
         self._tokens = itertools.count(1)
 
     async def insert(self, rollout: Rollout, opened: Entry) -> Rollout:
@@ -503,7 +559,9 @@ class MemoryRollouts:
         if row.token == token:
             self._rows[rollout_id] = replace(row, lease_until=now)
 
-    async def save(self, rollout: Rollout, entry: Entry | None = None) -> None:
+    async def save(
+        self, rollout: Rollout, entry: Entry | None = None, hold: DigestHold | None = None
+    ) -> None:
         row = self._fenced(rollout.id, rollout.token)
         names = (
             "phase",
@@ -520,6 +578,9 @@ class MemoryRollouts:
         self._rows[row.id] = replace(row, **{name: getattr(rollout, name) for name in names})
         if entry is not None:
             await self._journal.write(entry)
+        if hold is not None and all(one.rollout_id != hold.rollout_id for one in self._holds.lines):
+            self._holds.lines.append(hold)
+            await self._journal.write(held_entry(rollout, hold))
 
     async def raise_goal(self, rollout_id: str, goal: Phase) -> Rollout:
         row = await self.get(rollout_id)
@@ -573,6 +634,37 @@ class MemoryJournal:
 
     async def of_rollout(self, rollout_id: str) -> tuple[Entry, ...]:
         return tuple(e for e in self.entries if e.rollout_id == rollout_id)
+
+
+class MemoryDigestHolds:
+    """Lines of holds and releases; the newest of a digest in an environment counts."""
+
+    def __init__(self, journal: MemoryJournal) -> None:
+        self.lines: list[DigestHold] = []
+        self._journal = journal
+
+    async def standing(
+        self, service: str, environment: str | None = None, digest: str | None = None
+    ) -> tuple[DigestHold, ...]:
+        until = len(ENVIRONMENTS) if environment is None else ENVIRONMENTS.index(environment) + 1
+        newest = {
+            (line.environment, line.digest): line
+            for line in self.lines
+            if line.service == service
+            and line.environment in ENVIRONMENTS[:until]
+            and digest in (None, line.digest)
+        }
+        return tuple(line for line in newest.values() if line.held)
+
+    async def history(self, service: str, digest: str) -> tuple[DigestHold, ...]:
+        return tuple(line for line in self.lines if (line.service, line.digest) == (service, digest))
+
+    async def release(self, release: DigestHold, entry: Entry) -> tuple[DigestHold, ...]:
+        ended = await self.standing(release.service, None, release.digest)
+        for hold in ended:
+            self.lines.append(replace(release, environment=hold.environment))
+            await self._journal.write(replace(entry, environment=hold.environment))
+        return ended
 
 
 class MemoryOutbox:
@@ -690,7 +782,8 @@ class MemoryLedger:
     def __init__(self, clock: ManualClock) -> None:
         self.away = False
         self.journal_table = MemoryJournal()
-        self.rollout_table = MemoryRollouts(self.journal_table)
+        self.hold_table = MemoryDigestHolds(self.journal_table)
+        self.rollout_table = MemoryRollouts(self.journal_table, self.hold_table)
         self.outbox_table = MemoryOutbox(clock)
         self.report_table = MemoryReports(clock)
         self.outcome_table = MemoryOutcomes()
@@ -705,6 +798,7 @@ class MemoryLedger:
             "reports": self.report_table,
             "promotions": self.outcome_table,
             "hand_changes": self.hand_table,
+            "digest_holds": self.hold_table,
         }
         wrapped: dict[str, Any] = {name: _Table(self, table, process) for name, table in tables.items()}
         missing = {one.name: None for one in fields(Ledger) if one.name not in wrapped}

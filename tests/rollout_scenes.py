@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from fakes import CrashAt, ManualClock, MemoryLedger, World, WorldMigrations, seconds
+from fakes import CrashAt, ManualClock, MemoryLedger, SkewedClock, World, WorldMigrations, seconds
 
 from platform_ops.controller.rollouts import (
     NoCrashPoints,
@@ -62,11 +62,13 @@ class Scene:
     """One world, one ledger, as many processes as the test starts."""
 
     clock: ManualClock = field(default_factory=ManualClock)
+    of_controller: SkewedClock = field(init=False)
     world: World = field(init=False)
     ledger: MemoryLedger = field(init=False)
 
     def __post_init__(self) -> None:
         self.world = World(self.clock)
+        self.of_controller = SkewedClock(self.clock)
         self.ledger = MemoryLedger(self.clock)
 
     def with_v1(self) -> Scene:
@@ -85,7 +87,7 @@ class Scene:
             world,
             world,
             self.ledger.connection(process),
-            self.clock,
+            self.of_controller,
             process or NoCrashPoints(),
             world,
             WorldMigrations(world),

@@ -19,6 +19,7 @@ from platform_ops.adapters.ledger import Ledger
 from platform_ops.adapters.ledger.guard import LedgerApprovals
 from platform_ops.adapters.ledger.migrate import migrate, migrations
 from platform_ops.core.approvals import ApprovalRule, Vote
+from platform_ops.core.digest_holds import DigestHold, hold_after
 from platform_ops.core.errors import (
     GateClosed,
     Held,
@@ -249,6 +250,86 @@ class TestContractOfRollouts:
         assert (await either.outbox.get("key-1")).message_id == "1700000000.1"
 
 
+def went_back(rollout: Rollout) -> tuple[Rollout, Entry, DigestHold]:
+    """The end of its rollback, as the controller writes it."""
+    ended = replace(rollout, phase=Phase.ROLLED_BACK, moved_at=MIDNIGHT, reason="error-rate: 9 of 100")
+    hold = hold_after(ended, "triggerer", MIDNIGHT)
+    assert hold is not None
+    return ended, line(rollout, "Enter"), hold
+
+
+def let_go(digest: str = V2) -> tuple[DigestHold, Entry]:
+    released = DigestHold("llm-service", "", digest, False, "devops", "the database was it", MIDNIGHT)
+    return released, replace(line(a_rollout()), what="ReleaseDigest", rollout_id=None)
+
+
+class TestContractOfDigestHolds:
+    async def test_the_end_of_a_rollback_holds_the_digest_once(self, either: Ledger) -> None:
+        rollout = a_rollout()
+        await either.rollouts.insert(rollout, line(rollout))
+        for _ in range(2):
+            await either.rollouts.save(*went_back(rollout))
+        (held,) = await either.digest_holds.standing("llm-service", "production", V2)
+        assert (held.rollout_id, held.why) == (rollout.id, "error-rate: 9 of 100")
+        noted = [e.what for e in await either.journal.of_rollout(rollout.id)]
+        assert noted.count("HoldDigest") == 1
+
+    async def test_an_outrun_holder_holds_nothing(self, either: Ledger) -> None:
+        rollout = a_rollout()
+        await either.rollouts.insert(rollout, line(rollout))
+        ended, entry, hold = went_back(replace(rollout, token=99))
+        with pytest.raises(StaleHolder):
+            await either.rollouts.save(ended, entry, hold)
+        assert await either.digest_holds.standing("llm-service") == ()
+
+    async def test_a_hold_counts_in_its_environment_and_in_later_ones(self, either: Ledger) -> None:
+        rollout = a_rollout(target=replace(TARGET, environment="staging"))
+        await either.rollouts.insert(rollout, line(rollout))
+        await either.rollouts.save(*went_back(rollout))
+        standing = either.digest_holds.standing
+        assert await standing("llm-service", "development", V2) == ()
+        assert len(await standing("llm-service", "staging", V2)) == 1
+        assert len(await standing("llm-service", "production", V2)) == 1
+        assert await standing("llm-service", "production", V3) == ()
+        assert await standing("fm-llm-solver", "production", V2) == ()
+
+    async def test_a_person_lets_it_go_and_the_next_rollback_holds_it_again(self, either: Ledger) -> None:
+        for run in ("run-2", "run-3"):
+            rollout = a_rollout(run_id=run)
+            await either.rollouts.insert(rollout, line(rollout))
+            await either.rollouts.save(*went_back(rollout))
+            assert len(await either.digest_holds.standing("llm-service", "production")) == 1
+            ended = await either.digest_holds.release(*let_go())
+            assert [one.environment for one in ended] == ["production"]
+            assert await either.digest_holds.standing("llm-service", "production") == ()
+        assert await either.digest_holds.release(*let_go()) == ()
+        lines = await either.digest_holds.history("llm-service", V2)
+        assert [(one.held, one.by) for one in lines] == [(True, "triggerer"), (False, "devops")] * 2
+
+
+class TestGuardAndDigestHolds:
+    async def held(self, ledger: Ledger, digest: str = V2) -> None:
+        promotion = await a_promotion(ledger, digest=digest)
+        await ledger.approvals.record(promotion, votes=(), rule=ApprovalRule(), authors=(), now=MIDNIGHT)
+        rollout = a_rollout(digest, run_id=f"back-{digest[-1]}")
+        await ledger.rollouts.insert(rollout, line(rollout))
+        await ledger.rollouts.save(*went_back(rollout))
+
+    async def test_approvals_do_not_outvote_a_hold(self, ledger: Ledger) -> None:
+        await self.held(ledger)
+        with pytest.raises(GateClosed, match="ops release-digest llm-service"):
+            await LedgerApprovals(ledger).ensure_allowed(TARGET, V2)
+        await ledger.digest_holds.release(*let_go())
+        await LedgerApprovals(ledger).ensure_allowed(TARGET, V2)
+
+    async def test_going_back_to_what_served_is_always_allowed(self, ledger: Ledger) -> None:
+        """V2 went back in staging while it served production; now V3 fails there."""
+        await self.held(ledger)
+        rollout = a_rollout(V3, run_id="run-3", previous_digest=V2)
+        await ledger.rollouts.insert(rollout, line(rollout))
+        await LedgerApprovals(ledger).ensure_allowed(TARGET, V2)
+
+
 class TestContractOfReports:
     async def test_a_rollout_has_one_report_and_it_waits_until_it_was_started(self, either: Ledger) -> None:
         rollout = a_rollout()
@@ -387,7 +468,17 @@ class TestApprovals:
 
     @pytest.mark.parametrize(
         "table",
-        ["votes", "grants", "gates", "journal", "changelogs", "branch_moves", "ballots", "voids"],
+        [
+            "votes",
+            "grants",
+            "gates",
+            "journal",
+            "changelogs",
+            "branch_moves",
+            "ballots",
+            "voids",
+            "digest_holds",
+        ],
     )
     @pytest.mark.parametrize(
         "verb", ["UPDATE ledger.{} SET at = now()", "DELETE FROM ledger.{}", "TRUNCATE ledger.{}"]

@@ -110,6 +110,8 @@ def test_the_defaults_are_the_numbers_of_the_pipeline_guide() -> None:
     rules = entries[2].rollback
     assert (rules.error_rate.threshold, rules.error_rate.sustained) == (0.01, timedelta(minutes=2))
     assert (rules.latency.threshold, rules.latency.sustained) == (5.0, timedelta(minutes=3))
+    assert (rules.health_checks.threshold, rules.health_checks.sustained) == (0.5, timedelta(minutes=1))
+    assert (rules.memory.threshold, rules.memory.sustained) == (0.95, timedelta(minutes=2))
 
 
 def test_a_hotfix_has_a_rule_of_its_own_that_a_profile_scales_too() -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import httpx
@@ -22,6 +25,7 @@ from platform_ops.cli.output import ExitCode
 from platform_ops.controller.planning import rollout_plan
 from platform_ops.core.approvals import ApprovalRule, Vote
 from platform_ops.core.changelog import changelog
+from platform_ops.core.digest_holds import hold_after
 from platform_ops.core.records import Entry, Promotion
 from platform_ops.core.release import Colour, Release
 from platform_ops.core.source import Commit
@@ -328,6 +332,97 @@ def test_there_must_be_something_to_stop(
     result = ledgered(command, "llm-service", "production")
     expected = {"abort": ExitCode.UNAVAILABLE, "rollback": ExitCode.GATE_CLOSED}
     assert result.exit_code == expected[command], result.stderr
+
+
+@pytest.fixture
+def equipped(ledgered: Ops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ops:
+    """With the settings that a controller needs, and nothing behind them."""
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text("apiVersion: v1\nkind: Config\n")
+    monkeypatch.setenv("PLATFORM_OPS_KUBECONFIG", str(kubeconfig))
+    monkeypatch.setenv("PLATFORM_OPS_PROMETHEUS_URL", "http://127.0.0.1:1")
+    return ledgered
+
+
+def test_a_rollout_is_held_and_goes_on(equipped: Ops, ledger_dsn: str) -> None:
+    async def under_way(ledger: Ledger) -> None:
+        await running(ledger, await promoted(ledger, "production", V1, "run-2"))
+
+    fill(ledger_dsn, under_way)
+    where = ("llm-service", "production")
+    assert equipped("resume", *where, "--why", "no reason").exit_code == ExitCode.GATE_CLOSED
+    held = equipped("hold", *where, "--why", "an odd graph")
+    assert held.exit_code == ExitCode.OK, held.stderr
+    assert "without a decision it rolls back in 5 min" in held.stdout
+    again = equipped("hold", *where, "--why", "me too")
+    assert (again.exit_code, "an odd graph" in again.stderr) == (ExitCode.GATE_CLOSED, True)
+    assert equipped("resume", *where, "--why", "it was the graph").exit_code == ExitCode.OK
+    row = fill(ledger_dsn, lambda ledger: ledger.rollouts.active(*where))
+    assert row.hold is None
+    entries = fill(ledger_dsn, lambda ledger: ledger.journal.of_rollout(row.id))
+    assert [entry.what for entry in entries] == ["Open", "Hold", "Resume"]
+
+
+def test_there_must_be_something_to_hold(equipped: Ops) -> None:
+    result = equipped("hold", "llm-service", "production", "--why", "x")
+    assert (result.exit_code, "ops status llm-service" in result.stderr) == (ExitCode.NOT_FOUND, True)
+
+
+@pytest.fixture
+def airflow_that_knows(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """An Airflow that gives a token to the users of the list."""
+    users: list[str] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            known = asked["username"] in users
+            body = json.dumps({"access_token": "t"} if known else {"detail": "Invalid credentials"}).encode()
+            self.send_response(201 if known else 401)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *words: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("PLATFORM_OPS_AIRFLOW_URL", f"http://127.0.0.1:{server.server_port}")
+    yield users
+    server.shutdown()
+    server.server_close()
+
+
+async def went_back(ledger: Ledger) -> None:
+    await promoted(ledger, "staging", V1, "run-1")
+    await running(ledger, await promoted(ledger, "production", V1, "run-2"))
+    (row,) = await ledger.rollouts.of("llm-service", "production")
+    ended = replace(row, phase=Phase.ROLLED_BACK, moved_at=row.created_at, reason="9 of 100 failed")
+    await ledger.rollouts.save(ended, None, hold_after(ended, "triggerer", row.created_at))
+
+
+def test_what_went_back_is_refused_until_a_named_person_releases_it(
+    ledgered: Ops, ledger_dsn: str, airflow_that_knows: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(ledger_dsn, went_back)
+    refused = ledgered("promote", "llm-service", "production")
+    assert refused.exit_code == ExitCode.GATE_CLOSED
+    assert "9 of 100 failed" in refused.stderr
+    release = ("release-digest", "llm-service", V1.name, "--why", "the database was it")
+    assert ledgered(*release).exit_code != ExitCode.OK, "the password is wrong"
+    monkeypatch.setenv("PLATFORM_OPS_AIRFLOW_USER", "platform-ops")
+    airflow_that_knows += ["devops", "platform-ops"]
+    assert "nobody of the catalog's people" in ledgered(*release).stderr
+    assert len(fill(ledger_dsn, lambda ledger: ledger.digest_holds.standing("llm-service"))) == 1
+    monkeypatch.setenv("PLATFORM_OPS_AIRFLOW_USER", "devops")
+    released = ledgered(*release)
+    assert released.exit_code == ExitCode.OK, released.stderr
+    assert "may be promoted again in production" in released.stdout
+    told = ledgered("audit", "llm-service", "production").stdout
+    assert "in production by triggerer: 9 of 100 failed" in told
+    assert "in production by devops: the database was it" in told
+    assert ledgered(*release).exit_code == ExitCode.GATE_CLOSED, "there is nothing left to release"
 
 
 def test_catalog_check_lists_every_problem(ops: Ops, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from fakes import seconds
+from fakes import CrashAt, seconds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rollout_scenes import V1, V2, Scene, migrating, quick, request
@@ -59,6 +59,30 @@ def _away(port: str) -> Event:
 def _all_back(scene: Scene) -> None:
     scene.world.away.clear()
     scene.ledger.away = False
+    scene.world.refuses = ""
+
+
+def _refuse(scene: Scene) -> None:
+    scene.world.refuses = "the namespace's quota is used up"
+
+
+def _withdraw_approval(scene: Scene) -> None:
+    """Nobody may get more traffic for it; what it has, it keeps."""
+    scene.world.approved.discard(V2)
+
+
+def _jump(span: float) -> Event:
+    """The clock of whoever drives is set."""
+
+    def jump(scene: Scene) -> None:
+        scene.of_controller.off_by += seconds(span)
+
+    return jump
+
+
+def _move_by_hand(scene: Scene) -> None:
+    if {Colour.BLUE, Colour.GREEN} <= scene.world.deployments.keys() and scene.row().moved:
+        scene.world.move_by_hand(Weights(60, 40))
 
 
 def _ask(what: str) -> Event:
@@ -107,6 +131,13 @@ EVENTS: dict[str, Event] = {
     "ledger away": _away("ledger"),
     "registry away": _away("images"),
     "all back": _all_back,
+    "memory is used up": _behave(memory=0.99),
+    "probes fail": _behave(failing_probes=0.8),
+    "the API refuses": _refuse,
+    "approval withdrawn": _withdraw_approval,
+    "the clock jumps ahead": _jump(90),
+    "the clock jumps back": _jump(-90),
+    "route moved by hand": _move_by_hand,
     "hold": _ask("hold"),
     "resume": _ask("resume"),
     "roll back": _ask("request_rollback"),
@@ -129,6 +160,7 @@ def _guard_effects(scene: Scene) -> Callable[[], None]:
         for colour, digest, enough in ((Colour.GREEN, V2, PLAN.replicas), (Colour.BLUE, V1, 1)):
             if weights.of(colour) > before[0].of(colour):
                 assert world.deployments[colour].digest == digest
+                assert digest in world.approved, effect
                 assert world._ready(colour) >= enough, effect
         if effect == "remove blue":
             assert scene.row().phase is Phase.WARM
@@ -142,6 +174,26 @@ def _guard_effects(scene: Scene) -> Callable[[], None]:
     return check
 
 
+class Witness(CrashAt):
+    """Never dies; asserts after every step of a controller what must always hold."""
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__()
+        self._scene = scene
+
+    def reach(self, label: str) -> None:
+        super().reach(label)
+        row, world = self._scene.row(), self._scene.world
+        assert row.weights.blue + row.weights.green in (0, 100)
+        assert world.weights.blue + world.weights.green == 100
+        if row.phase.forward and row.phase not in (Phase.WARM, Phase.RECLAIMED):
+            old = world.deployments[Colour.BLUE]
+            assert old.digest == V1, "the old colour is not touched before it is reclaimed"
+            assert "remove blue" not in world.effects
+        if not row.moved:
+            assert world.weights == Weights(100, 0)
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(events=histories, lag=st.sampled_from([0, 1, 4]), die=st.booleans(), migrate=st.booleans())
 def test_every_history_keeps_the_invariants_and_ends_in_a_known_place(
@@ -152,7 +204,7 @@ def test_every_history_keeps_the_invariants_and_ends_in_a_known_place(
 
 async def _live_through(events: list[tuple[int, str]], lag: int, die: bool, plan: Plan) -> None:
     scene = Scene().with_v1()
-    world, clock, controller = scene.world, scene.clock, scene.controller()
+    world, clock, controller = scene.world, scene.clock, scene.controller(Witness(scene))
     world.rate, world.gateway_lag = 1000.0, seconds(lag)
     world.after_effect = _guard_effects(scene)
 

@@ -18,7 +18,8 @@ from .fields import BaseUrl, DnsLabel, Duration, ImageName, Model, Quantity, Sig
 from .gating import FreezeWindow, SourceGates
 from .identity import ServiceIdentity
 from .names import unknown
-from .strategy import BlueGreenSwitch, Direct, Gradual, InsufficientSamples, RollbackTriggers, Strategy
+from .rollback import RollbackTriggers
+from .strategy import BlueGreenSwitch, Direct, Gradual, InsufficientSamples, Strategy
 
 ENVIRONMENTS = ("development", "staging", "production")
 _NAMESPACE_SUFFIX = {"development": "dev", "staging": "staging", "production": "prod"}

@@ -10,6 +10,7 @@ import typer
 
 from platform_ops.core.approvals import Grant, Void, Vote
 from platform_ops.core.changelog import Changelog
+from platform_ops.core.digest_holds import DigestHold
 from platform_ops.core.errors import NotFound
 from platform_ops.core.evidence import Evidence
 from platform_ops.core.gates import NOT_RUN
@@ -36,6 +37,8 @@ class Record:
     voids: tuple[Void, ...] = ()
     """Votes that did not let the release start."""
     hotfix: Hotfix | None = None
+    digest_holds: tuple[DigestHold, ...] = ()
+    """Of its digest, in every environment, with the releases."""
 
 
 def audit(
@@ -75,7 +78,8 @@ async def _record(desk: Desk, promotion: Promotion) -> Record:
     log, moves = await ledger.source.changelog(promotion.id), await ledger.source.moves(promotion.id)
     voids = await ledger.approvals.voids(promotion.id)
     hotfix = await ledger.hotfixes.of_promotion(promotion.id)
-    return Record(promotion, promotion.name, votes, grant, gates, journal, log, moves, voids, hotfix)
+    holds = await ledger.digest_holds.history(service, promotion.digest) if promotion.digest else ()
+    return Record(promotion, promotion.name, votes, grant, gates, journal, log, moves, voids, hotfix, holds)
 
 
 def _show(record: Record, journal: bool) -> None:
@@ -101,6 +105,7 @@ def _show(record: Record, journal: bool) -> None:
             for move in record.git
         ),
         *([f"  changes       {_changes(record.changelog)}"] if record.changelog else []),
+        *(f"  {'on hold' if one.held else 'released':12}  {_held(one)}" for one in record.digest_holds),
     ]
     if journal:
         lines += [f"  {_entry(entry)}" for entry in record.journal]
@@ -149,6 +154,10 @@ def _changes(log: Changelog) -> str:
     more = [f"{log.more} more"] if log.more else []
     back = [f"{log.goes_back} commit(s) taken back out"] if log.goes_back else []
     return ", ".join([*counts, *more, *back]) or "none"
+
+
+def _held(one: DigestHold) -> str:
+    return f"{clock_time(one.at)}  in {one.environment} by {one.by}: {one.why}"
 
 
 def _entry(entry: Entry) -> str:

@@ -157,6 +157,7 @@ async def _last_known(desk: Desk, service: str, environment: str, seen: bool) ->
             None,
             rollout.reason,
             found.colours,
+            found.on_hold,
             found.trouble,
         )
     return found
@@ -172,6 +173,9 @@ def _show(found: list[Figures]) -> None:
     for hotfix in (hotfix for one in found for hotfix in one.unmerged):
         text = f"hotfix {hotfix.name} of {hotfix.service} ({hotfix.why}): {follow_up(hotfix)}"
         out.print(text, markup=False)
+    for one in found:
+        for release in one.on_hold:
+            out.print(f"{one.service}/{one.environment}: on hold: {release}", markup=False, soft_wrap=True)
     for text in dict.fromkeys(text for one in found for text in one.trouble):
         err.print(text, style="yellow", markup=False)
 

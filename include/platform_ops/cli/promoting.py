@@ -14,6 +14,7 @@ from platform_ops.catalog.models import ENVIRONMENTS
 from platform_ops.catalog.names import unknown
 from platform_ops.controller.returning import Wanted
 from platform_ops.controller.rollouts import RolloutView
+from platform_ops.core.digest_holds import require_free
 from platform_ops.core.errors import GateClosed, Held, NotFound
 from platform_ops.core.hotfix import hotfix_dag, is_hotfix
 from platform_ops.core.state import Phase
@@ -53,6 +54,7 @@ def promote(
             asked = _hotfix(service, environment, hotfix, why, incident)
         else:
             await _require_release(desk, service, environment, release)
+            await _require_free(desk, service, environment, release)
             asked = _Asked(
                 _dag(service, environment), {"release": release or None, "fixes": " ".join(fixes or ())}
             )
@@ -203,6 +205,21 @@ async def _require_release(desk: Desk, service: str, environment: str, wanted: s
         if await desk.ledger.releases.find(service, wanted) is None:
             raise NotFound(unknown("release", wanted, names))
         raise GateClosed(f"{wanted} is not verified in {before}; {environment} would take {', '.join(names)}")
+
+
+async def _require_free(desk: Desk, service: str, environment: str, wanted: str) -> None:
+    """GateClosed while the release that this would take is on hold. The DAG's `resolve` asks again."""
+    position = ENVIRONMENTS.index(environment)
+    if wanted:
+        chosen = await desk.ledger.releases.find(service, wanted)
+    elif position:
+        verified = await desk.ledger.promotions.verified(service, ENVIRONMENTS[position - 1], limit=1)
+        chosen = verified[0] if verified else None
+    else:
+        return
+    if chosen is not None:
+        held = await desk.ledger.digest_holds.standing(service, environment, chosen.digest)
+        require_free(held, f"{service}/{environment}", chosen.name)
 
 
 async def _require_idle(desk: Desk, service: str, environment: str, asked: _Asked) -> None:

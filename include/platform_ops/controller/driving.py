@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from platform_ops.adapters.lease import Lease, leased
+from platform_ops.core.digest_holds import hold_after
 from platform_ops.core.errors import Held, PermanentError, StaleHolder, TemporaryError
 from platform_ops.core.paging import held_page
 from platform_ops.core.records import Entry
@@ -185,7 +186,9 @@ class _Driver:
             await self._end_promotion(after)
         silent = not transition.act.recorded or (transition.act is Act.CONFIRM and not effect.confirmed)
         entry = None if silent else self._outcome(after, transition, effect)
-        await self._ports.ledger.rollouts.save(after, entry)
+        ended = after.phase is Phase.ROLLED_BACK
+        hold = hold_after(after, self._holder, self._now()) if ended else None
+        await self._ports.ledger.rollouts.save(after, entry, hold)
         self._announced = None
         self._reach("after-outcome", transition)
 

@@ -10,12 +10,26 @@ from platform_ops.adapters.manifests import Manifests
 from platform_ops.adapters.probe import SECRET_PREFIX
 from platform_ops.catalog import models
 from platform_ops.catalog.models import Catalog
-from platform_ops.catalog.strategy import Direct, Gradual, RollbackTrigger, RollbackTriggers, Strategy
+from platform_ops.catalog.rollback import CustomTrigger, RollbackTrigger, RollbackTriggers
+from platform_ops.catalog.strategy import Direct, Gradual, Strategy
 from platform_ops.core.plan import Check, OnInsufficientSamples, Plan, Step
 from platform_ops.core.ports import Images
 from platform_ops.core.records import Promotion
 from platform_ops.core.release import Colour, Router
-from platform_ops.core.triggers import Kind, OnNoData, Trigger
+from platform_ops.core.triggers import (
+    SLOW_SHARE,
+    Comparison,
+    Kind,
+    OnNoData,
+    Sample,
+    Trigger,
+    error_rate,
+    fast_burn,
+    health_checks,
+    latency,
+    memory,
+    slower_than,
+)
 
 from .views import RolloutRequest
 
@@ -77,10 +91,17 @@ def _steps(strategy: Strategy) -> tuple[Step, ...]:
 
 
 def _triggers(rules: RollbackTriggers, router: Router) -> tuple[Trigger, ...]:
+    slow = rules.latency
+    of_latency = replace(_stated(latency(slow.threshold), slow), threshold=SLOW_SHARE)
+    if not slow.query:
+        of_latency = replace(of_latency, expression=slower_than(slow.threshold))
     found = (
-        _trigger("error-rate", Kind.RATIO, rules.error_rate),
-        _trigger("latency-p95", Kind.LEVEL, rules.latency),
-        _trigger("fast-burn", Kind.RATIO, rules.fast_burn, at_once=True, on_no_data=OnNoData.IGNORE),
+        _stated(error_rate(), rules.error_rate),
+        of_latency,
+        _stated(health_checks(), rules.health_checks),
+        _stated(memory(), rules.memory),
+        _stated(fast_burn(), rules.fast_burn),
+        *(_custom(name, rule) for name, rule in sorted(rules.custom.items())),
     )
     return tuple(_on_one_backend(one) for one in found) if router is Router.SERVICE else found
 
@@ -92,25 +113,35 @@ def _on_one_backend(trigger: Trigger) -> Trigger:
     return replace(trigger, **both)
 
 
-def _trigger(
-    name: str,
-    kind: Kind,
-    rule: RollbackTrigger,
-    *,
-    at_once: bool = False,
-    on_no_data: OnNoData = OnNoData.WAIT,
-) -> Trigger:
-    return Trigger(
-        name=name,
-        kind=kind,
-        expression=rule.query,
-        count=rule.count,
-        threshold=rule.threshold,
-        sustained=rule.sustained,
-        minimum_samples=rule.minimum_sample,
-        at_once=at_once,
-        on_no_data=on_no_data,
+def _stated(rule: Trigger, entry: RollbackTrigger) -> Trigger:
+    """The rule with everything that the catalog says about it."""
+    return replace(
+        rule,
+        expression=entry.query,
+        count=entry.count,
+        threshold=entry.threshold,
+        comparison=Comparison(entry.comparison),
+        sustained=entry.sustained,
+        minimum_samples=entry.minimum_sample,
+        on_no_data=OnNoData(entry.on_no_data),
     )
+
+
+def _custom(name: str, entry: CustomTrigger) -> Trigger:
+    rule = Trigger(
+        name,
+        Kind(entry.kind),
+        entry.query,
+        entry.count,
+        entry.threshold,
+        entry.sustained,
+        entry.minimum_sample,
+        sample=Sample(entry.sample),
+        independent=entry.independent,
+        events="events",
+        defect="count",
+    )
+    return _stated(rule, entry)
 
 
 def _check(check: models.Check) -> Check:

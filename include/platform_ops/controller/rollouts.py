@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from platform_ops.core.digest_holds import require_free
 from platform_ops.core.errors import GateClosed, Held, NotFound
 from platform_ops.core.plan import Plan
 from platform_ops.core.release import Colour, Target
@@ -38,13 +39,19 @@ class RolloutController:
         """Write the rollout into the ledger; touches nothing else. Idempotent per run; returns its id.
 
         Raises Held while another rollout of the service there is not over; one in its warm window ends.
-        GateClosed when a gate, a freeze window, an incident or staging's state refuses the release now.
+        GateClosed when a gate, a freeze window, an incident or staging's state refuses the release now, or
+        while its digest is on hold after a rollback.
         """
         known = await self._ports.ledger.rollouts.of_run(request.dag_id, request.run_id)
         if known is not None:
             return known.id
         if self._ensure_admitted is not None and request.promotion_id is not None:
             await self._ensure_admitted(request.promotion_id)
+        where, release = request.target, request.release
+        held = await self._ports.ledger.digest_holds.standing(
+            where.service, where.environment, release.digest
+        )
+        require_free(held, where.key, release.name)
         active, digest = await self._active(request.target)
         colour = active.other if active else Colour.BLUE
         rollout = self._new(request, colour, digest)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from .migration import Migration
-from .triggers import Kind, OnNoData, Trigger
+from .triggers import Comparison, Kind, OnNoData, Sample, Trigger
 
 
 @dataclass(frozen=True)
@@ -126,14 +126,15 @@ def _encode(value: Any) -> Any:
 
 
 def _trigger(stored: Mapping[str, Any]) -> Trigger:
-    return Trigger(
-        **{
-            **stored,
-            "kind": Kind(stored["kind"]),
-            "sustained": timedelta(seconds=stored["sustained"]),
-            "on_no_data": OnNoData(stored["on_no_data"]),
-        }
-    )
+    known = {name: stored[name] for name in Trigger.__dataclass_fields__ if name in stored}
+    known["sustained"] = timedelta(seconds=stored["sustained"])
+    for name, values in _CHOICES.items():
+        if name in known:
+            known[name] = values(known[name])
+    return Trigger(**known)
+
+
+_CHOICES = {"kind": Kind, "on_no_data": OnNoData, "comparison": Comparison, "sample": Sample}
 
 
 def _check(stored: Mapping[str, Any]) -> Check:

@@ -100,13 +100,21 @@ class Point:
     value: float
 
 
+@dataclass(frozen=True)
+class Series:
+    """One time series: its points, oldest first, and its labels without the metric's name."""
+
+    points: tuple[Point, ...]
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
 class Metrics(Protocol):
     """Prometheus (adapters.prometheus). An empty answer is an empty tuple: no data is not success."""
 
     async def range(
         self, expression: str, start: datetime, end: datetime, step: timedelta
-    ) -> tuple[Point, ...]:
-        """The first series of a range query, NaN points left out, oldest first."""
+    ) -> tuple[Series, ...]:
+        """All series of a range query; NaN points are left out, and series without points."""
 
     async def instant(self, expression: str, at: datetime) -> float | None: ...
 

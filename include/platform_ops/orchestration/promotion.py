@@ -6,9 +6,10 @@ import logging
 from collections.abc import Sequence
 
 from platform_ops import wiring
+from platform_ops.core.digest_holds import require_free
 from platform_ops.core.errors import GateClosed, NotFound
 from platform_ops.core.gates import shown
-from platform_ops.core.release import Release
+from platform_ops.core.release import Release, release_name
 
 from . import artefact, way
 from .changes import note_changes
@@ -28,9 +29,13 @@ async def resolve(desk: wiring.Desk, run: Run) -> None:
         commit = await _commit_to_build(desk, run)
         version = await desk.source.version_at(run.service, commit)
         digest = None
+        built = await desk.ledger.releases.find(run.service, release_name(version, commit))
+        if built is not None:
+            await _require_free(desk, run, built)
     else:
         release = await _release_to_take(desk, run)
         await require_live_fixes(desk, run.service, run.environment, release.commit)
+        await _require_free(desk, run, release)
         commit, version, digest = release.commit, release.version, release.digest
     if way.goes_live(run.environment):
         await require_mergeable(desk, run, commit)
@@ -63,6 +68,12 @@ async def admit(desk: wiring.Desk, run: Run) -> None:
         log.info("%s: %s", verdict.gate, verdict.reason or verdict.outcome)
     for words in shown(desk.gate_policy.required(run.environment)):
         log.info("%s", words)
+
+
+async def _require_free(desk: wiring.Desk, run: Run, release: Release) -> None:
+    """GateClosed while the release's digest is on hold here or in an environment before."""
+    held = await desk.ledger.digest_holds.standing(run.service, run.environment, release.digest)
+    require_free(held, f"{run.service}/{run.environment}", release.name)
 
 
 async def _commit_to_build(desk: wiring.Desk, run: Run) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from platform_ops.core.approvals import Grant, void_reasons
+from platform_ops.core.digest_holds import require_free
 from platform_ops.core.errors import NotApproved
 from platform_ops.core.evidence import Evidence
 from platform_ops.core.ports import Clock
@@ -37,6 +38,7 @@ class LedgerApprovals:
                 f"The ledger holds no approval of {digest} for {target.key}: its traffic stays as it is. "
                 "Promote the release and let the people that the catalog names approve it."
             )
+        await self._ensure_not_on_hold(target, digest)
         if standing.carried:
             return
         if reasons := await self._void(standing, standing.grant):
@@ -60,3 +62,11 @@ class LedgerApprovals:
     async def _evidence(self, grant: Grant) -> Evidence:
         promotion = await self._ledger.promotions.get(grant.promotion_id)
         return await self._ledger.evidence(promotion)
+
+    async def _ensure_not_on_hold(self, target: Target, digest: str) -> None:
+        """What went back does not rise again, unless a rollout goes back to it: then it served before
+        that."""
+        table = self._ledger.digest_holds
+        held = await table.standing(target.service, target.environment, digest)
+        if held and not await table.goes_back(target.service, target.environment, digest):
+            require_free(held, target.key, digest)

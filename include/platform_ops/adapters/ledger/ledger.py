@@ -12,6 +12,7 @@ from platform_ops.core.records import Promotion
 
 from .approvals import ApprovalTable
 from .database import Database
+from .digest_holds import DigestHoldTable
 from .hand_changes import HandChangeTable
 from .hotfixes import HotfixTable
 from .incidents import IncidentTable
@@ -37,6 +38,7 @@ class Ledger:
     hotfixes: HotfixTable
     hand_changes: HandChangeTable
     incidents: IncidentTable
+    digest_holds: DigestHoldTable
 
     @classmethod
     @asynccontextmanager
@@ -59,6 +61,7 @@ class Ledger:
                 HotfixTable(database, clock),
                 HandChangeTable(database),
                 IncidentTable(database, clock),
+                DigestHoldTable(database),
             )
 
     async def evidence(self, promotion: Promotion) -> Evidence:

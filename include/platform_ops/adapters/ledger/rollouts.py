@@ -15,11 +15,13 @@ from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
 from platform_ops.adapters.gathering import Gathering
+from platform_ops.core.digest_holds import DigestHold, held_entry
 from platform_ops.core.errors import GateClosed, Held, NotFound, StaleHolder
 from platform_ops.core.records import Entry
 from platform_ops.core.state import Hold, Phase, Rollout, Wish, heeded
 
 from .database import Connection, Database, Row, all_rows, one_row
+from .digest_holds import write_hold
 from .journal import write_entry
 from .rollout_rows import as_row, from_row, optional_json
 
@@ -136,8 +138,11 @@ class RolloutTable:
             "UPDATE rollouts SET lease_until = %s WHERE id = %s AND token = %s", (now, rollout_id, token)
         )
 
-    async def save(self, rollout: Rollout, entry: Entry | None = None) -> None:
-        """Write the holder's part of the row, and the journal's line with it. StaleHolder when outrun."""
+    async def save(
+        self, rollout: Rollout, entry: Entry | None = None, hold: DigestHold | None = None
+    ) -> None:
+        """Write the holder's part of the row, and with it the journal's line and what a rollback holds.
+        StaleHolder when outrun."""
         async with self._database.transaction() as connection:
             row = await one_row(
                 connection,
@@ -152,6 +157,8 @@ class RolloutTable:
                 raise StaleHolder(_outrun(rollout.id, rollout.token))
             if entry is not None:
                 await write_entry(connection, entry)
+            if hold is not None:
+                await write_hold(connection, hold, held_entry(rollout, hold))
 
     async def raise_goal(self, rollout_id: str, goal: Phase) -> Rollout:
         """The goal only moves on, never back."""
