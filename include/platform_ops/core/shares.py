@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .triggers import BAD_LUCK, binomial_tail
+from .judging import BAD_LUCK, binomial_tail
 
 AT_MOST = 200
 """Responses after which the answer must be there."""
