@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from platform_ops.core.ports import Fence
-from platform_ops.core.release import Weights
+from platform_ops.core.release import Colour, Weights
 from platform_ops.core.state import Act, CheckReport, Effect, Phase, Rollout, Transition
 
 from .checks import run_checks
@@ -16,7 +16,7 @@ async def act(ports: Ports, rollout: Rollout, transition: Transition) -> Effect:
     target, plan = rollout.target, rollout.plan
     match transition.act:
         case Act.BASELINE:
-            return await _checked(ports, rollout, preview=False)
+            return await _checked(ports, rollout, rollout.old, preview=False)
         case Act.MIGRATE if plan.migration is not None:
             await ports.migrations.start(target, plan.migration, rollout.id)
             return Effect(f"{plan.migration.job} started")
@@ -28,12 +28,12 @@ async def act(ports: Ports, rollout: Rollout, transition: Transition) -> Effect:
             return Effect(f"{len(plan.manifests)} manifests applied")
         case Act.VERIFY:
             if rollout.phase is Phase.WARM:
-                return await _checked(ports, rollout, preview=False)
+                return await _checked(ports, rollout, rollout.colour, preview=False)
             # Votes take a day and nodes keep images: the registry is asked again right before the traffic.
             await ports.images.inspect(target.service, rollout.release.digest)
-            return await _checked(ports, rollout, preview=True)
+            return await _checked(ports, rollout, rollout.colour, preview=True)
         case Act.VERIFY_OLD:
-            return await _checked(ports, rollout, preview=False)
+            return await _checked(ports, rollout, rollout.old, preview=False)
         case Act.SHIFT if transition.weights is not None:
             await ports.router.shift(target, transition.weights, Fence(rollout.id, rollout.token))
             return Effect(f"blue {transition.weights.blue} %, green {transition.weights.green} %")
@@ -57,8 +57,7 @@ async def act(ports: Ports, rollout: Rollout, transition: Transition) -> Effect:
             return Effect()
 
 
-async def _checked(ports: Ports, rollout: Rollout, *, preview: bool) -> Effect:
-    colour = rollout.old if rollout.phase is Phase.ROLLING_BACK else rollout.colour
+async def _checked(ports: Ports, rollout: Rollout, colour: Colour, *, preview: bool) -> Effect:
     report = await run_checks(
         ports.probe, ports.clock, rollout.target, colour, rollout.plan.checks, preview=preview
     )
