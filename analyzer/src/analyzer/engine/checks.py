@@ -21,7 +21,7 @@ _DIGITS = string.digits.encode()
 
 _PLACEHOLDER = re.compile(
     rb"(?i)example|placeholder|changeme|change[-_]me|your[-_]|dummy|redacted|insert|xxxx|\*\*\*|<[^>]*>|\$\{|\{\{|%s|"
-    rb"^(?:pass|passwd|password|pwd|secret|token|user|username|admin|root|test|testing|postgres|guest|foo|bar)\d*$"
+    rb"^(?:my[-_]?)?(?:pass|passwd|password|pwd|secret|token|user|username|admin|root|test|testing|postgres|guest|foo|bar)\d*$"
 )
 
 

@@ -6,9 +6,11 @@ from __future__ import annotations
 import re
 
 from analyzer.engine.assignments import Candidate
+from analyzer.engine.calls import is_asked
 from analyzer.engine.features import is_inside_string
 from analyzer.engine.file_types import CODE, SHELL, group_of
 from analyzer.engine.names import AUTHORIZATION, CREDENTIAL, KEY, PASSWORD, SECRET, TOKEN
+from analyzer.engine.notations import is_notation
 
 MAX_BLANKS = 3
 SHORT = 12
@@ -50,7 +52,8 @@ _DOTTED = re.compile(rb"\A_?[A-Za-z]\w*(?:\.[A-Za-z_]\w*){1,6}\Z")
 _LOOKED_UP = re.compile(
     rb"(?i)(?:get|getenv|env|environ|fetch|load|read|find|lookup|prompt|getpass|input|ask|secrets?_manager|from_\w+|resolve\w*|param\w*|"
     rb"by_?\w*|query_?selector|locator|element\w*|field|label|translate|gettext|config|settings|format|import|require|include|"
-    rb"exists|has|contains|delete|remove|pop|key|name|type|column|symbol|ref|(?<![a-z])_|(?<![a-z])t)"
+    rb"exists|has|contains|delete|remove|pop|key|name|type|column|symbol|ref|(?<![a-z])_|(?<![a-z])t|encode|decode|instance|"
+    rb"\b(?:client|resource|split|strip|replace|join|open)|(?:starts|ends)_?with|with_\w{1,40})"
     rb"(?:_?(?:text|secret|string|property|value|password|var|parameter|"
     rb"item|attribute|attr|data|key|token))?[\[(][ \t]*[\"'`]\Z"
     rb"|\][ \t]*\[[\"']\Z|\bgetpw\w{1,10}\([ \t]*[\"']\Z"
@@ -95,6 +98,7 @@ _NO_SECRET_TOKEN = frozenset(
         "lexer",
         "fixed",
         "ordering",
+        "creation",
     ]
 )
 _KIND_ITSELF = re.compile(
@@ -110,8 +114,10 @@ _KIND_NUMBERED = re.compile(rb"(?i)\A(?:password|passwd|pass|secret|token|key)_?
 _NEVER_SECRET = frozenset(
     ("type", "types", "mode", "algorithm", "alg", "length", "len", "size", "spec", "specs", "management",
      "policy", "method", "scheme", "format", "nonce", "signature", "timestamp", "username", "user", "prefix",
-     "suffix", "uuid", "status", "state", "version")
+     "suffix", "uuid", "status", "state", "version", "mechanism", "mechanisms", "protocol", "protocols",
+     "enc", "at", "commit", "factory", "expression")
 )  # fmt: skip
+_IDENTIFIES = frozenset(("id", "ids"))
 _OPENPGP = frozenset(("gpg", "pgp"))
 _OPENPGP_ID = re.compile(rb"\A(?:0x)?(?:[0-9A-Fa-f]{8}|[0-9A-Fa-f]{16}|[0-9A-Fa-f]{40})\Z|GPG-KEY")
 _PUBLIC_KEY = (b"AAAAB3NzaC1", b"AAAAC3NzaC1lZDI1", b"AAAAE2VjZHNhL", b"ssh-rsa ", b"ssh-ed25519 ")
@@ -145,9 +151,9 @@ def is_worth_judging(candidate: Candidate, extension: str) -> bool:
         return False
     if sum(map(_is_alphanumeric, value)) < 3 or _STAND_IN.search(value) or value in _PUBLISHED:
         return False
-    if _is_prose(candidate, extension):
+    if _is_prose(candidate, extension) or is_notation(candidate):
         return False
-    return _is_literal(candidate, extension) and not _is_reference(candidate)
+    return _is_literal(candidate, extension) and not _is_reference(candidate) and not is_asked(candidate)
 
 
 def names_something_else(candidate: Candidate) -> bool:
@@ -155,7 +161,11 @@ def names_something_else(candidate: Candidate) -> bool:
 
     No part of `is_worth_judging`: the classifier learns from such names what it is to speak about a secret.
     """
-    return not candidate.name.last and candidate.name.words[-1] in _NEVER_SECRET
+    words = candidate.name.words
+    if words[-1] in _IDENTIFIES:
+        # The id of an access key is half of a credential; other ids name a thing.
+        return words[-2:-1] not in (("key",), ("keys",))
+    return not candidate.name.last and words[-1] in _NEVER_SECRET
 
 
 def is_translation(path: str) -> bool:
@@ -269,4 +279,7 @@ def is_name_again(candidate: Candidate) -> bool:
     """Whether the value only spells the name again: `api_key="apiKey"`."""
     value = _NOT_WORD.sub(b"", candidate.value.lower())
     name = _NOT_WORD.sub(b"", candidate.name.text.lower().encode(errors="replace"))
+    # "GetPasswordData": "ec2:GetPasswordData"
+    if len(name) > 8 and b":" in candidate.value and value.endswith(name):
+        return True
     return len(value) > 3 and (value == name or (len(value) > 8 and (value in name or name.endswith(value))))
