@@ -11,6 +11,8 @@ from analyzer.engine.names import CREDENTIAL, read_name
 _CALLED_WITH = re.compile(
     rb"([A-Za-z_]\w*)\([ \t]*[\"'][^\"']{1,80}[\"'][ \t]*,[ \t]*(?:[\w.]{1,40}\([ \t]*)?[\"'`]?\Z"
 )
+_INSIDE = re.compile(rb"\w\([ \t]*\Z")
+_BARE_WORD = re.compile(rb"\A[A-Za-z_]+\Z")
 _MORE_ARGUMENTS = re.compile(rb"[\"'`][ \t]*,")
 _ASKING = frozenset(
     ("has", "get", "is", "assert", "expect", "check", "checks", "find", "fetch", "exists", "equal", "equals",
@@ -26,7 +28,7 @@ def is_asked(candidate: Candidate) -> bool:
     `credentials("jim", "x")` is a user, and `naspasswd(` is itself the call.
     """
     name, separator, after = candidate.name, candidate.separator, candidate.after
-    if not candidate.quoted and after[:1] == b"(":
+    if not candidate.quoted and _is_code(candidate):
         return True
     if separator == ",":
         called = _CALLED_WITH.search(candidate.before)
@@ -37,6 +39,16 @@ def is_asked(candidate: Candidate) -> bool:
         return False
     called_name = name.text.rpartition(".")[2]
     return read_name(called_name).kind is None or _asks(called_name)
+
+
+def _is_code(candidate: Candidate) -> bool:
+    """Whether a bare word is code whatever the file's type: `f(`, `row[`, `= f(row,`, `"$pass" = word`."""
+    if candidate.after[:1] in (b"(", b"["):
+        return True
+    if not _BARE_WORD.match(candidate.value):
+        return False
+    compared = candidate.name.text.startswith("$") and b" " in candidate.before[-2:]
+    return compared or bool(_INSIDE.search(candidate.before))
 
 
 def _asks(function: str) -> bool:

@@ -103,7 +103,7 @@ _NO_SECRET_TOKEN = frozenset(
 )
 _KIND_ITSELF = re.compile(
     rb"(?i)\A(?:the|a|my|db|user)?[-_ ]?"
-    rb"(?:password|passwd|passw|pwd|secret|token|key|apikey|auth|credentials?)s?\Z"
+    rb"(?:password|passwd|passw|pwd|secret|token|key|apikey|auth|credentials?|username|user|login|filtered)s?\Z"
 )
 _LOOK_UP = re.compile(
     r"\.(?:get|pop|has|find|fetch|read|load|delete|remove|includes?|index_?of|starts_?with)\w*\Z|_from_\w+\Z",

@@ -14,6 +14,7 @@ _ALGORITHM = re.compile(
     rb"xoauth|oauth|gssapi|spnego|kerberos|krb|ldap|plain|amqplain|digest|basic|negotiate|login|cram|tls|ssl|psk|wpa|"
     rb"peap|ttls|jwt|jws|jwe|base|utf|latin|ascii|iso|v|a)[-_/+.:\d]*)+\Z"
 )
+_THREE_PARTS = re.compile(rb"\A\w+[-_/]\w+[-_/]\w+\Z")
 _ALGORITHM_KINDS = frozenset((AUTHORIZATION, CREDENTIAL, KEY, TOKEN))
 _HASH = re.compile(
     rb"\A(?:pbkdf2_|(?:bcrypt|argon2|scrypt)[a-z0-9_]*\$|\{[A-Za-z0-9-]{2,16}\}|HMACSHA|"
@@ -39,7 +40,10 @@ def is_notation(candidate: Candidate) -> bool:
     name, value = candidate.name, candidate.value
     if _HASH.match(value) or not _HASH_WORDS.isdisjoint(name.words) or _SCOPE.match(value):
         return True
-    if name.kind in _ALGORITHM_KINDS and (_ALGORITHM.match(value) or _FILE.match(value)):
+    may_be_word = name.kind not in _ALGORITHM_KINDS
+    if _ALGORITHM.match(value) and (not may_be_word or _THREE_PARTS.match(value)):
+        return True
+    if not may_be_word and _FILE.match(value):
         return True
     if _TIME.match(value) or _SHELL_TEST.match(value) or value.startswith(_CODE):
         return True
