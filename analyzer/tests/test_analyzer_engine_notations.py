@@ -29,6 +29,7 @@ def reported(path: str, line: str) -> bool:
         ("a.py", 'credentials = "{value}"', 'credentials = old.with_quota_project("{value}")'),
         ("a.js", "localStorage.setItem('token', '{value}')", "expect(form.hasError('token', '{value}'))"),
         ("a.in", "password = {value}", "password = {value}($1, 1)"),
+        ("a.py", "put('passwd', '{value}')", "put('etc/passwd', '{value}')"),
         ("a.in", "password = {value}", "password = {value}[1]"),
         ("a.in", "password = {value}", "password = get(hostinformation, 1)"),
         ("a.sh", 'test "$pass" = {value}', 'test "$pass" = dlpreopen'),

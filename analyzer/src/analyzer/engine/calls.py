@@ -7,9 +7,9 @@ import re
 from analyzer.engine.assignments import Candidate
 from analyzer.engine.names import CREDENTIAL, read_name
 
-# has_error("password", "required"): the function before the first argument.
+# has_error("password", "required"), open("etc/passwd", "r"): the function and its first argument.
 _CALLED_WITH = re.compile(
-    rb"([A-Za-z_]\w*)\([ \t]*[\"'][^\"']{1,80}[\"'][ \t]*,[ \t]*(?:[\w.]{1,40}\([ \t]*)?[\"'`]?\Z"
+    rb"([A-Za-z_]\w*)\([ \t]*[\"']([^\"']{1,80})[\"'][ \t]*,[ \t]*(?:[\w.]{1,40}\([ \t]*)?[\"'`]?\Z"
 )
 _INSIDE = re.compile(rb"\w\([ \t]*\Z")
 _BARE_WORD = re.compile(rb"\A[A-Za-z_]+\Z")
@@ -32,7 +32,7 @@ def is_asked(candidate: Candidate) -> bool:
         return True
     if separator == ",":
         called = _CALLED_WITH.search(candidate.before)
-        return called is not None and _asks(called[1].decode())
+        return called is not None and (b"/" in called[2] or _asks(called[1].decode()))
     if name.kind == CREDENTIAL and separator in ("(", "space") and _MORE_ARGUMENTS.match(after):
         return True
     if separator != "(":

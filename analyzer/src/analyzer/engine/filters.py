@@ -44,7 +44,7 @@ _ANNOTATION = re.compile(rb"[\w][ \t]*:[ \t]*[\"']\Z")
 _ARN = re.compile(rb"arn:(?:aws|secretsmanager|\$\{)[^\s\"']*\Z")
 _COLOUR = re.compile(rb"\A#[0-9A-Fa-f]{3,8}\Z")
 _REFERENCE = re.compile(
-    rb"\A(?:arn:|aws:arn:|urn:|https?://|s3://|file:|/[\w-]+(?:/[\w.-]+)+/?\Z|\./|\.\./|~/|\$|\{\{|\{[\w.]+\}\Z|<[^>]*>\Z|%[(sd]|@[\w.]+\Z|"
+    rb"\A(?:arn:|aws:arn:|urn:|https?://|s3://|file:|/[\w-]+(?:/[\w.-]+)+/?\Z|\./|\.\./|~/|\$|\{\{|\{[\w.\[\]]+\}\Z|<[^>]*>\Z|%[(sd]|@[\w.]+\Z|"
     rb"(?:this|self|process\.env|os\.environ|var|local|data|module|config|settings|env|secrets|vars|github|steps)\.[\w.\[\]-]+\Z)"
 )
 _DOTTED = re.compile(rb"\A_?[A-Za-z]\w*(?:\.[A-Za-z_]\w*){1,6}\Z")

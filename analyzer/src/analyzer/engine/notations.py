@@ -8,11 +8,16 @@ from analyzer.engine.assignments import Candidate
 from analyzer.engine.names import AUTHORIZATION, CREDENTIAL, KEY, TOKEN
 
 # Names of algorithms and mechanisms, and of nothing else: PBKDF2WithHmacSHA1, SCRAM-SHA-256, A128CBC-HS256.
+_ALGORITHM_WORDS = (
+    "negotiate amqplain blowfish kerberos mongodb padding bcrypt chacha digest gssapi "
+    "scrypt spnego xoauth argon ascii basic ecdsa latin login oauth pbkdf plain scram "
+    "base chap cram ecdh hmac ldap ntlm oaep only peap pkcs plus poly ttls with x509 aes "
+    "and cbc crc ctr des dsa eap ecb ede gcm iso jwe jws jwt krb psk rsa sha ssl tls utf wpa "
+    "cr ed es hs kw md ms ps rs a v"
+)
+# The longest word first and nothing given back: `rsarsarsa` is read in one way only.
 _ALGORITHM = re.compile(
-    rb"(?i)\A(?:(?:hmac|pbkdf|with|and|only|scram|plus|mongodb|x509|cr|ms|eap|chap|ntlm|aes|cbc|gcm|ctr|ecb|kw|"
-    rb"rsa|oaep|pkcs|padding|ecdsa|ecdh|es|ed|dsa|sha|md|hs|rs|ps|des|ede|bcrypt|scrypt|argon|blowfish|chacha|poly|"
-    rb"xoauth|oauth|gssapi|spnego|kerberos|krb|ldap|plain|amqplain|digest|basic|negotiate|login|cram|tls|ssl|psk|wpa|"
-    rb"peap|ttls|jwt|jws|jwe|base|utf|latin|ascii|iso|v|a)[-_/+.:\d]*)+\Z"
+    rb"(?i)\A(?:(?>" + "|".join(_ALGORITHM_WORDS.split()).encode() + rb")[-_/+.:\d]*+)++\Z"
 )
 _THREE_PARTS = re.compile(rb"\A\w+[-_/]\w+[-_/]\w+\Z")
 _ALGORITHM_KINDS = frozenset((AUTHORIZATION, CREDENTIAL, KEY, TOKEN))
