@@ -120,7 +120,7 @@ _NEVER_SECRET = frozenset(
 _IDENTIFIES = frozenset(("id", "ids"))
 _OPENPGP = frozenset(("gpg", "pgp"))
 _OPENPGP_ID = re.compile(rb"\A(?:0x)?(?:[0-9A-Fa-f]{8}|[0-9A-Fa-f]{16}|[0-9A-Fa-f]{40})\Z|GPG-KEY")
-_PUBLIC_KEY = (b"AAAAB3NzaC1", b"AAAAC3NzaC1lZDI1", b"AAAAE2VjZHNhL", b"ssh-rsa ", b"ssh-ed25519 ")
+_PUBLIC_KEY = (b"AAAAB3NzaC1", b"AAAAC3NzaC1lZDI1", b"AAAAE2VjZHNhL", b"ssh-rsa", b"ssh-ed25519")
 _NAMESPACED = re.compile(rb"\A[A-Za-z][\w.-]*(?:[:/][A-Za-z][\w.-]*){2,}\Z")
 _PROSE = re.compile(rb"\A[.,]?[ \t](?:[a-z]{2,}\b(?![=:(])|\([A-Za-z])")
 _WORD = re.compile(rb"\A[A-Za-z_]\w*\Z")
