@@ -54,6 +54,8 @@ def test_an_argument_counts_where_a_call_keeps_it(path: str, kept: str, asked: s
             'auth = "Credential={value}"',
             'auth = "Credential={value}/20240107/us-east-1/s3/aws4_request"',
         ),
+        ("a.js", "authentication: ['{value}']", "authentication: ['microsoftToDoOAuth2Api']"),
+        ("a.js", "if (client.secret !== '{value}')", "if (client.secret !== 'undefined')"),
         ("a.yml", "token: {value}", "token: 2013-05-21T00:02:43.941473Z"),
         ("a.yml", "access_key: {value}", "access_key: {value}/settings.json"),
         ("a.mk", "OTP = {value}", "OTP = OTP-22.3.4+{value}"),

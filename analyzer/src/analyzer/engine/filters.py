@@ -132,7 +132,7 @@ _PUBLISHED = frozenset(
     b"9djdj82h48djs9d2 gX1fBat3bV 7Fjfp0ZBr1KtDRbnfVdmIw".split()
 )
 _NEVER_WORDS = frozenset((TOKEN, KEY, CREDENTIAL, AUTHORIZATION))
-_SYNTAX = re.compile(rb"A-Za|a-z0-9|0-9a-z|a-zA-Z|A-Z0-9|ABCDEFGH|abcdefgh|\\[dwsb.]|\.[*+]|\A\(")
+_SYNTAX = re.compile(rb"A-Za|a-z0-9|0-9a-z|a-zA-Z|A-Z0-9|ABCDEFGH|abcdefgh|\A/?\[\^|\\[dwsb.]|\.[*+]|\A\(")
 _TYPE_NAME = re.compile(rb"\A[A-Z]\w*(?:Secret|Password|Token|Key|Credential|Auth)[A-Z]\w*\Z")
 _NOT_WORD = re.compile(rb"[^a-z0-9]")
 _ASSIGNED = frozenset(("=", ":", "=>", ":=", "?=", "==", "===", "!=", "!==", "<-"))

@@ -19,6 +19,12 @@ _ALGORITHM_WORDS = (
 _ALGORITHM = re.compile(
     rb"(?i)\A(?:(?>" + "|".join(_ALGORITHM_WORDS.split()).encode() + rb")[-_/+.:\d]*+)++\Z"
 )
+# What a program calls a way to authenticate: cloudOAuth2, n8nUserAuth, AWS_SIGV4.
+_MECHANISM = re.compile(rb"\A(?=[A-Za-z])(?!(?:\D*\d){3})[A-Za-z0-9_-]{3,48}\Z")
+_LITERAL = re.compile(
+    rb"(?i)\A(?:undefined|null|none|nil|true|false|string|object|function|number|boolean|symbol|anonymous|"
+    rb"enabled|disabled|required|optional|unknown|default)\Z"
+)
 _THREE_PARTS = re.compile(rb"\A\w+[-_/]\w+[-_/]\w+\Z")
 _ALGORITHM_KINDS = frozenset((AUTHORIZATION, CREDENTIAL, KEY, TOKEN))
 _HASH = re.compile(
@@ -52,7 +58,9 @@ def is_notation(candidate: Candidate) -> bool:
         return True
     if _TIME.match(value) or _SHELL_TEST.match(value) or value.startswith(_CODE):
         return True
-    if _COUNTED.match(value):
+    if _COUNTED.match(value) or _LITERAL.match(value):
+        return True
+    if name.kind == AUTHORIZATION and candidate.separator != "header" and _MECHANISM.match(value):
         return True
     if "otp" in name.words and not _OTP_SECRET.match(value):
         return True
