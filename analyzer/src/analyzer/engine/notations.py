@@ -20,7 +20,9 @@ _ALGORITHM = re.compile(
     rb"(?i)\A(?:(?>" + "|".join(_ALGORITHM_WORDS.split()).encode() + rb")[-_/+.:\d]*+)++\Z"
 )
 # What a program calls a way to authenticate: cloudOAuth2, n8nUserAuth, AWS_SIGV4.
-_MECHANISM = re.compile(rb"\A(?=[A-Za-z])(?!(?:\D*\d){3})[A-Za-z0-9_-]{3,48}\Z")
+_MECHANISM = re.compile(
+    rb"(?i)\A(?=[a-z])(?!(?:\D*\d){3})(?=.*(?:auth|saml|sigv|kerb|krb|ldap))[a-z0-9_-]{3,48}\Z"
+)
 _LITERAL = re.compile(
     rb"(?i)\A(?:undefined|null|none|nil|true|false|string|object|function|number|boolean|symbol|anonymous|"
     rb"enabled|disabled|required|optional|unknown|default)\Z"
@@ -32,7 +34,7 @@ _HASH = re.compile(
     rb"\$(?:1|2[abxy]?|5|6|7|y|apr1|argon2[a-z]{0,2}|pbkdf2[a-z0-9-]*|scrypt)\$)"
 )
 _HASH_WORDS = frozenset(("hash", "hashed", "digest", "hashes"))
-_SCOPE = re.compile(rb"\A(?:AWS4-|[^/]{0,128}/\d{8}/[\w-]+/[\w-]+/aws4_request)")
+_SCOPE = re.compile(rb"\A(?:\w{3,16}-HMAC-|[^/]{0,128}/\d{8}/[^/]{1,64}/[^/]{1,64}/\w{1,20}_request)")
 _TIME = re.compile(rb"\A\d{4}-\d\d-\d\d(?:[T ]\d\d:|\Z)")
 _FILE = re.compile(rb"\A[\w.-]+(?:/[\w.-]+)*/[\w.-]+\.[A-Za-z]\w{0,4}\Z")
 _OTP_SECRET = re.compile(rb"\A(?:[A-Za-z0-9+/_=-]{16,}|\d{4,8})\Z")
