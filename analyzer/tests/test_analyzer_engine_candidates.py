@@ -114,7 +114,8 @@ def test_the_data_of_a_kubernetes_secret_is_decoded() -> None:
     (finding,) = engine.search(manifest.encode(), "secret.yaml", KEY).findings
     assert (finding.line, finding.secret_type) == (6, "Password")
     assert finding.fingerprint == KEY(VALUE.encode())
-    assert kinds(manifest.replace("kind: Secret", "kind: ConfigMap").replace("password", "binary")) == []
+    entry, another = "password", "binary"
+    assert kinds(manifest.replace("kind: Secret", "kind: ConfigMap").replace(entry, another)) == []
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])

@@ -39,7 +39,11 @@ _TIME = re.compile(rb"\A\d{4}-\d\d-\d\d(?:[T ]\d\d:|\Z)")
 _FILE = re.compile(rb"\A[\w.-]+(?:/[\w.-]+)*/[\w.-]+\.[A-Za-z]\w{0,4}\Z")
 _OTP_SECRET = re.compile(rb"\A(?:[A-Za-z0-9+/_=-]{16,}|\d{4,8})\Z")
 # What people type who do not want to think of one; the letters before it are the program's or their own.
-_COUNTED = re.compile(rb"(?i)\A[a-z_@-]{0,12}123456\d{0,4}\Z")
+_COUNTED = re.compile(
+    rb"(?i)\A(?:[a-z_@-]{0,12}123456\d{0,4}|"
+    # dev-key-12345: what it is for, what it is, and digits that only count.
+    rb"(?:dev|test|demo|local|my)[-_](?:api[-_]?)?(?:key|token|secret|password)[-_]?1234?5?)\Z"
+)
 # input[type="password"]:focus, ok ? "password" : "text", "x$password" != xyes
 _SELECTOR = re.compile(rb"\[[\w-]+[~|^$*]?=[\"']?[\w-]*[\"']?\]:{1,2}\Z")
 _ALTERNATIVE = re.compile(rb"\?[ \t]*[\"'][^\"']{1,60}[\"'][ \t]*:[ \t]*[\"'`]?\Z")
