@@ -7,7 +7,7 @@ PYTEST := $(VENV)/python -m pytest
 
 # A shell that happens to point at some cluster must never deploy there: only CLUSTER=file counts.
 unexport KUBECONFIG
-export PATH := $(CURDIR)/$(VENV):$(CURDIR)/.platform/bin:$(PATH)
+export PATH := $(CURDIR)/$(VENV):$(CURDIR)/.platform/bin:$(PATH):$(CURDIR)/.platform/debian/usr/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help train setup demo up status down reset test lint lock test-cluster test-long bench-platform bench-analyzer bench-decisions
@@ -37,8 +37,8 @@ reset: ## stop it and delete its state (tools and packages stay)
 test: setup ## all tests (they start platforms of their own); ARGS= goes to pytest
 	$(PYTEST) -n 2 -m "not slow" $(ARGS)
 
-test-long: setup ## the tests that take long
-	$(PYTEST) -m slow $(ARGS)
+test-long: setup ## the tests that take hours, with the crash matrix (RESUME=1 goes on with an interrupted one)
+	RESUME="$(RESUME)" $(PYTEST) -m slow $(ARGS)
 
 test-cluster: setup ## the system tests against another cluster: make test-cluster CLUSTER=a-kubeconfig
 	@test -r "$(CLUSTER)" || { echo "test-cluster: name a readable kubeconfig: make test-cluster CLUSTER=a-kubeconfig" >&2; exit 2; }

@@ -6,13 +6,14 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from platform_ops.adapters.ledger import Ledger
 from platform_ops.catalog.models import ENVIRONMENTS
 from platform_ops.core.digest_holds import DigestHold, held_entry
+from platform_ops.core.drift import HandChange, Outcome
 from platform_ops.core.errors import (
     GateClosed,
     Held,
@@ -22,12 +23,22 @@ from platform_ops.core.errors import (
     StaleHolder,
     Unavailable,
 )
+from platform_ops.core.migration import JobState, Migration, MigrationStatus
 from platform_ops.core.paging import Page, QueuedPage
-from platform_ops.core.ports import ColourStatus, Fence, Manifest, Point, ProbeAnswer, RouteState, Series
+from platform_ops.core.ports import (
+    ColourStatus,
+    Fence,
+    ImageFacts,
+    Manifest,
+    Point,
+    ProbeAnswer,
+    RouteState,
+    Series,
+)
 from platform_ops.core.records import Entry
 from platform_ops.core.release import Colour, Target, Weights
 from platform_ops.core.reports import Report
-from platform_ops.core.state import Hold, Phase, Rollout, Wish
+from platform_ops.core.state import Hold, Phase, Rollout, Wish, heeded
 
 R = TypeVar("R")
 
@@ -130,6 +141,13 @@ class Behaviour:
 
 
 @dataclass
+class _Job:
+    rollout_id: str
+    ends: datetime
+    fails: str = ""
+
+
+@dataclass
 class _Deployment:
     digest: str
     replicas: int
@@ -172,8 +190,8 @@ def _asked_for(expression: str) -> str:
 class World:
     """One service in one environment: a cluster, a route, a gateway that counts, users that send requests.
 
-    It is the Workloads, TrafficRouter, Metrics and Probe of its controller. `away` names the ports that do
-    not answer; `effects` is what was really done, in order.
+    It is the Workloads, TrafficRouter, Metrics, Probe, Images and Migrations of its controller. `away` names
+    the ports that do not answer; `effects` is what was really done, in order.
     """
 
     clock: ManualClock
@@ -187,11 +205,22 @@ class World:
     gateway_lag: timedelta = timedelta(0)
     counts_probes: bool = False
     """The gateway counts the controller's own requests, too."""
+    selected: Colour | None = None
+    """What the Service selects."""
     token: int = 0
     approved: set[str] = field(default_factory=set)
     away: set[str] = field(default_factory=set)
     refuses: str = ""
     """The API refuses manifests with these words."""
+    lost_blobs: set[str] = field(default_factory=set)
+    """Digests whose image the registry has no longer whole."""
+    migration_takes: timedelta | None = timedelta(seconds=2)
+    """None: it never ends."""
+    migration_fails: str = ""
+    """The log of a migration that fails."""
+    migration_breaks: dict[str, str] = field(default_factory=dict)
+    """Digest to what its checks answer once the migration ran."""
+    jobs: dict[str, _Job] = field(default_factory=dict)
     effects: list[str] = field(default_factory=list)
     after_effect: Callable[[], None] = lambda: None
     _segments: list[_Segment] = field(default_factory=list)
@@ -204,6 +233,7 @@ class World:
         long_ago = self.clock.now() - timedelta(days=30)
         self.deployments[colour] = _Deployment(digest, replicas, long_ago)
         self.approved.add(digest)
+        self.selected = colour
         self._route(Weights.towards(colour, 100))
 
     def behave(self, digest: str, **how: Any) -> None:
@@ -255,10 +285,44 @@ class World:
             self._done(f"remove {colour}")
 
     async def selected_colour(self, target: Target) -> Colour | None:
-        return self.weights.majority
+        return self.selected
 
     async def select_colour(self, target: Target, colour: Colour) -> None:
         self._answer("workloads")
+        if self.selected is not colour:
+            self._done(f"select {colour}")
+        self.selected = colour
+
+    # Images
+
+    async def inspect(self, service: str, digest: str) -> ImageFacts:
+        self._answer("images")
+        if digest in self.lost_blobs:
+            raise Refused(f"{digest}: the blob sha256:1 is missing; push the image again")
+        return ImageFacts(digest, 1)
+
+    # Migrations
+
+    async def migration_status(self, target: Target, job: str) -> MigrationStatus:
+        self._answer("workloads")
+        known = self.jobs.get(job)
+        if known is None:
+            return MigrationStatus(JobState.ABSENT)
+        if self.clock.now() < known.ends:
+            return MigrationStatus(JobState.RUNNING, known.rollout_id)
+        if known.fails:
+            return MigrationStatus(JobState.FAILED, known.rollout_id, known.fails)
+        for digest, answer in self.migration_breaks.items():
+            self.behave(digest, checks=answer)
+        return MigrationStatus(JobState.SUCCEEDED, known.rollout_id)
+
+    async def start_migration(self, target: Target, migration: Migration, rollout_id: str) -> None:
+        seen = await self.migration_status(target, migration.job)
+        another = seen.rollout_id != rollout_id
+        if seen.state is JobState.ABSENT or (seen.state is JobState.FAILED and another):
+            takes = self.migration_takes if self.migration_takes is not None else timedelta(days=365)
+            self.jobs[migration.job] = _Job(rollout_id, self.clock.now() + takes, self.migration_fails)
+            self._done(f"migrate {migration.job}")
 
     # TrafficRouter
 
@@ -278,6 +342,8 @@ class World:
                 if deployment.digest not in self.approved:
                     raise NotApproved(f"{deployment.digest} is not approved")
         self.token = fence.token
+        if weights.routed and 100 in (weights.blue, weights.green):
+            self.selected = weights.majority
         if weights != self.weights:
             self._route(weights)
             self._done(f"shift blue {weights.blue} green {weights.green}")
@@ -469,6 +535,10 @@ class MemoryRollouts:
             if not r.phase.terminal and (r.lease_until is None or r.lease_until <= now)
         )
 
+    async def of(self, service: str, environment: str, limit: int = 50) -> tuple[Rollout, ...]:
+        key = f"{service}/{environment}"
+        return tuple(r for r in reversed(self._rows.values()) if r.target.key == key)[:limit]
+
     async def ended_badly(self, after: datetime) -> tuple[Rollout, ...]:
         bad = (Phase.ROLLED_BACK, Phase.NEEDS_ATTENTION)
         return tuple(r for r in self._rows.values() if r.phase in bad and r.phase_began >= after)
@@ -502,14 +572,14 @@ class MemoryRollouts:
             "shifted_at",
             "since",
             "checked",
+            "baseline",
             "reason",
         )
         self._rows[row.id] = replace(row, **{name: getattr(rollout, name) for name in names})
         if entry is not None:
             await self._journal.write(entry)
-        if hold is not None and all(one.rollout_id != hold.rollout_id for one in self._holds.lines):
-            self._holds.lines.append(hold)
-            await self._journal.write(held_entry(rollout, hold))
+        if hold is not None:
+            await self._holds.hold(hold, held_entry(rollout, hold))
 
     async def raise_goal(self, rollout_id: str, goal: Phase) -> Rollout:
         row = await self.get(rollout_id)
@@ -531,7 +601,7 @@ class MemoryRollouts:
 
     async def wish_back(self, rollout_id: str, wish: Wish, entry: Entry) -> Rollout:
         row = self._running(await self.get(rollout_id))
-        if row.wish is not None and row.phase is not Phase.NEEDS_ATTENTION:
+        if not heeded(wish, row):
             return row
         if row.phase is Phase.NEEDS_ATTENTION:
             row = replace(row, phase=Phase.ROLLING_BACK, entered_at=wish.at, since=None, checked=None)
@@ -584,6 +654,11 @@ class MemoryDigestHolds:
             and digest in (None, line.digest)
         }
         return tuple(line for line in newest.values() if line.held)
+
+    async def hold(self, hold: DigestHold, entry: Entry) -> None:
+        if all((one.rollout_id, one.digest) != (hold.rollout_id, hold.digest) for one in self.lines):
+            self.lines.append(hold)
+            await self._journal.write(entry)
 
     async def history(self, service: str, digest: str) -> tuple[DigestHold, ...]:
         return tuple(line for line in self.lines if (line.service, line.digest) == (service, digest))
@@ -663,6 +738,34 @@ class MemoryReports:
             self.kept[rollout_id] = replace(report, attempts=report.attempts + 1, **outcome)
 
 
+class MemoryHandChanges:
+    def __init__(self, journal: MemoryJournal) -> None:
+        self.rows: dict[int, HandChange] = {}
+        self._journal = journal
+
+    async def begin(self, change: HandChange, intent: Entry) -> HandChange:
+        newest = await self.newest(change.event)
+        if newest is not None and newest.ended_at is None:
+            return newest
+        number = len(self.rows) + 1
+        self.rows[number] = replace(change, number=number)
+        await self._journal.write(intent)
+        return self.rows[number]
+
+    async def newest(self, event: str) -> HandChange | None:
+        return next((row for row in reversed(self.rows.values()) if row.event == event), None)
+
+    async def finish(self, number: int, outcome: Outcome, said: str, at: datetime, done: Entry) -> bool:
+        if self.rows[number].ended_at is not None:
+            return False
+        self.rows[number] = replace(self.rows[number], outcome=outcome, said=said, ended_at=at)
+        await self._journal.write(done)
+        return True
+
+    async def of_rollout(self, rollout_id: str) -> tuple[HandChange, ...]:
+        return tuple(row for row in self.rows.values() if row.rollout_id == rollout_id)
+
+
 class MemoryOutcomes:
     """Only how promotions ended."""
 
@@ -688,6 +791,7 @@ class MemoryLedger:
         self.outbox_table = MemoryOutbox(clock)
         self.report_table = MemoryReports(clock)
         self.outcome_table = MemoryOutcomes()
+        self.hand_table = MemoryHandChanges(self.journal_table)
 
     def connection(self, process: CrashAt | None = None) -> Ledger:
         """As one process sees it: after its death it writes nothing more."""
@@ -698,9 +802,10 @@ class MemoryLedger:
             "reports": self.report_table,
             "promotions": self.outcome_table,
             "digest_holds": self.hold_table,
+            "hand_changes": self.hand_table,
         }
         wrapped: dict[str, Any] = {name: _Table(self, table, process) for name, table in tables.items()}
-        missing = dict.fromkeys(("releases", "gates", "approvals"))
+        missing = {one.name: None for one in fields(Ledger) if one.name not in wrapped}
         return Ledger(**wrapped, **missing)  # type: ignore[arg-type]
 
 
@@ -739,3 +844,16 @@ class CrashAt:
         if len(self.reached) == self._number or label == self._label:
             self.dead = True
             raise Killed
+
+
+class WorldMigrations:
+    """The Migrations port of a world, whose own `status` is that of its Workloads."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def status(self, target: Target, job: str) -> MigrationStatus:
+        return await self._world.migration_status(target, job)
+
+    async def start(self, target: Target, migration: Migration, rollout_id: str) -> None:
+        await self._world.start_migration(target, migration, rollout_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from fakes import CrashAt, ManualClock, MemoryLedger, SkewedClock, World, seconds
+from fakes import CrashAt, ManualClock, MemoryLedger, SkewedClock, World, WorldMigrations, seconds
 
 from platform_ops.controller.rollouts import (
     NoCrashPoints,
@@ -14,6 +14,7 @@ from platform_ops.controller.rollouts import (
     RolloutRequest,
     RolloutView,
 )
+from platform_ops.core.migration import Migration
 from platform_ops.core.plan import Check, Plan, Step
 from platform_ops.core.release import Colour, Release, Target
 from platform_ops.core.state import Phase, Rollout
@@ -88,6 +89,8 @@ class Scene:
             self.ledger.connection(process),
             self.of_controller,
             process or NoCrashPoints(),
+            world,
+            WorldMigrations(world),
         )
 
     async def roll_out(
@@ -122,3 +125,8 @@ def quick(plan: Plan = PLAN, **changes: object) -> Plan:
     """The plan with steps of 10 s and everything else as given."""
     steps = tuple(Step(step.weight, seconds(10)) for step in plan.steps)
     return replace(plan, **{"steps": steps, "bake": seconds(10), **changes})
+
+
+def migrating(plan: Plan = PLAN, job: str = "llm-service-migrate-2") -> Plan:
+    """The plan with a schema migration before the preview."""
+    return replace(plan, migration=Migration(job, timedelta(minutes=5), ()))

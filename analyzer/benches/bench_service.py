@@ -16,6 +16,7 @@ import socket
 import statistics
 import sys
 import time
+from asyncio.subprocess import Process
 from dataclasses import dataclass
 
 import httpx
@@ -30,6 +31,8 @@ from analyzer.settings import DEVELOPMENT_KEY, Settings
 RATE = 50
 """Requests a second to each endpoint."""
 REACH = 1.5
+PATIENCE = 180.0
+"""Seconds that the service may take to start: its modules alone take 20 on a machine that is busy."""
 VALUES = 200
 """Distinct values that are asked in turn."""
 HEADERS = {"X-API-KEY": DEVELOPMENT_KEY}
@@ -85,7 +88,7 @@ async def measure(seconds: int) -> Result:
     process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=HEADERS) as client:
-            await _until_ready(client)
+            await _until_ready(client, process)
             cold = [await _timed(client, "/analyze", number) for number in range(VALUES)]
             empty, warm = await _paired(client, seconds)
     finally:
@@ -114,14 +117,17 @@ async def _timed(client: httpx.AsyncClient, path: str, number: int) -> float:
     return time.perf_counter() - begin
 
 
-async def _until_ready(client: httpx.AsyncClient) -> None:
-    for _ in range(200):
+async def _until_ready(client: httpx.AsyncClient, process: Process) -> None:
+    end = time.monotonic() + PATIENCE
+    while process.returncode is None and time.monotonic() < end:
         try:
             (await client.get("/readiness")).raise_for_status()
             return
         except httpx.TransportError:
             await asyncio.sleep(0.1)
-    raise RuntimeError("the service did not start")
+    if process.returncode is not None:
+        raise RuntimeError(f"the service ended with {process.returncode} before it answered")
+    raise RuntimeError(f"the service did not answer within {PATIENCE:g} seconds")
 
 
 def rows(seconds: int = 30) -> list[tuple[str, str, str]]:

@@ -90,6 +90,7 @@ class TestBaseline:
             pytest.param("[]", id="a-list"),
             pytest.param('{"analyzer_baseline": 1}', id="half"),
             pytest.param('{"analyzer_baseline": 9, "key_id": "x", "findings": []}', id="too-new"),
+            pytest.param("[" * 100_000, id="too-deep"),
         ],
     )
     def test_what_is_no_baseline_is_refused(self, tree: Path, baseline: Path, text: str) -> None:

@@ -20,6 +20,7 @@ from analyzer.engine.classifier import packaged_classifier
 from analyzer.engine.detect import Engine, default_engine
 from analyzer.engine.privacy import Fingerprinter
 from analyzer.engine.second_opinion import SecondOpinion, masked
+from analyzer.service import detection
 from analyzer.service.app import create_app
 from analyzer.settings import Settings, SettingsError
 
@@ -183,6 +184,33 @@ async def test_the_service_asks_about_what_is_uncertain_and_sends_no_value() -> 
     assert verdict["probability"] == pytest.approx(alone["probability"] / 2, abs=1e-3)
     # Verdicts that a second opinion may have moved are no other version's in the cache.
     assert verdict["model_version"] == version != alone["model_version"]
+
+
+async def test_a_verdict_without_the_opinion_that_was_wanted_is_not_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(detection, "PAUSE", 0.0)
+    answers = iter([(503, b""), (200, said(0.0))])
+    with endpoint(lambda: next(answers)) as (url, asked):
+        async with running(create_app(Settings.from_environment(variables(url)))) as client:
+            alone, moved, kept = [
+                (await client.post("/analyze", json=UNCERTAIN, headers=KEYS)).json() for _ in range(3)
+            ]
+    assert moved["probability"] == pytest.approx(alone["probability"] / 2, abs=1e-3)
+    assert kept == moved
+    assert len(asked) == 2
+
+
+async def test_an_endpoint_that_is_away_is_left_in_peace_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detection, "PAUSE", 3600.0)
+    values = [UNCERTAIN | {"secret_value": f"river7{number}"} for number in range(5)]
+    with endpoint(lambda: (503, b"")) as (url, asked):
+        async with running(create_app(Settings.from_environment({}))) as client:
+            alone = (await client.post("/analyze/batch", json={"items": values}, headers=KEYS)).json()
+        async with running(create_app(Settings.from_environment(variables(url)))) as client:
+            given = (await client.post("/analyze/batch", json={"items": values}, headers=KEYS)).json()
+    assert len(asked) == 1
+    assert [v["probability"] for v in given["results"]] == [v["probability"] for v in alone["results"]]
 
 
 def test_the_scan_asks_when_it_is_configured(

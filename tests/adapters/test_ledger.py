@@ -81,6 +81,10 @@ async def a_promotion(ledger: Ledger, run_id: str = "run-2", digest: str = V2) -
     )
 
 
+def the_guard(ledger: Ledger) -> LedgerApprovals:
+    return LedgerApprovals(ledger, ManualClock(), lambda role: RULE.entitled[role])
+
+
 def votes(*answers: tuple[str, str], option: str = "Approve") -> list[Vote]:
     return [Vote(role, user, option, MIDNIGHT + seconds(n)) for n, (role, user) in enumerate(answers)]
 
@@ -206,6 +210,25 @@ class TestContractOfRollouts:
         with pytest.raises(GateClosed, match="is over"):
             await either.rollouts.wish_back(rollout.id, Wish("a", "b", MIDNIGHT), line(rollout))
 
+    async def test_a_hotfix_waits_for_the_end_of_a_shift_and_a_person_does_not(self, either: Ledger) -> None:
+        rollout = a_rollout(phase=Phase.SHIFTING)
+        await either.rollouts.insert(rollout, line(rollout))
+        polite = Wish("hotfix", "it goes first", MIDNIGHT, between_steps=True)
+        person = Wish("oncall", "now", MIDNIGHT)
+        wished = [
+            await either.rollouts.wish_back(rollout.id, wish, line(rollout))
+            for wish in (polite, person, polite)
+        ]
+        assert [row.wish for row in wished] == [polite, person, person]
+
+    async def test_nobody_pre_empts_what_is_promoted(self, either: Ledger) -> None:
+        rollout = a_rollout(phase=Phase.PROMOTED)
+        await either.rollouts.insert(rollout, line(rollout))
+        polite = Wish("hotfix", "it goes first", MIDNIGHT, between_steps=True)
+        row = await either.rollouts.wish_back(rollout.id, polite, line(rollout, "PreEmpt"))
+        assert row.wish is None
+        assert [e.what for e in await either.journal.of_rollout(rollout.id)] == ["Open"]
+
     async def test_asking_again_restarts_a_rollback_that_needed_attention(self, either: Ledger) -> None:
         rollout = a_rollout(phase=Phase.NEEDS_ATTENTION, since=MIDNIGHT)
         await either.rollouts.insert(rollout, line(rollout))
@@ -295,16 +318,16 @@ class TestGuardAndDigestHolds:
     async def test_approvals_do_not_outvote_a_hold(self, ledger: Ledger) -> None:
         await self.held(ledger)
         with pytest.raises(GateClosed, match="ops release-digest llm-service"):
-            await LedgerApprovals(ledger).ensure_allowed(TARGET, V2)
+            await the_guard(ledger).ensure_allowed(TARGET, V2)
         await ledger.digest_holds.release(*let_go())
-        await LedgerApprovals(ledger).ensure_allowed(TARGET, V2)
+        await the_guard(ledger).ensure_allowed(TARGET, V2)
 
     async def test_going_back_to_what_served_is_always_allowed(self, ledger: Ledger) -> None:
         """V2 went back in staging while it served production; now V3 fails there."""
         await self.held(ledger)
         rollout = a_rollout(V3, run_id="run-3", previous_digest=V2)
         await ledger.rollouts.insert(rollout, line(rollout))
-        await LedgerApprovals(ledger).ensure_allowed(TARGET, V2)
+        await the_guard(ledger).ensure_allowed(TARGET, V2)
 
 
 class TestContractOfReports:
@@ -388,6 +411,22 @@ class TestPromotions:
         assert (latest.outcome, latest.detail) == ("passed", {"n": 1})
         assert await ledger.gates.latest("llm-service", "c0ffee", "image") is None
 
+    async def test_of_several_subjects_the_newest_result_of_each_gate_is_read(self, ledger: Ledger) -> None:
+        for subject, gate, outcome in (
+            ("c0ffee", "source", "failed"),
+            (V2, "image", "passed"),
+            ("c0ffee", "source", "passed"),
+            ("decade", "source", "failed"),
+        ):
+            await ledger.gates.record(
+                service="llm-service", subject=subject, gate=gate, outcome=outcome, detail={}
+            )
+        found = await ledger.gates.of("llm-service", ["c0ffee", V2])
+        assert [(one.gate, one.subject, one.outcome) for one in found] == [
+            ("image", V2, "passed"),
+            ("source", "c0ffee", "passed"),
+        ]
+
 
 class TestApprovals:
     async def test_a_full_quorum_is_a_grant_of_this_digest_here(self, ledger: Ledger) -> None:
@@ -398,7 +437,7 @@ class TestApprovals:
         grant = await ledger.approvals.granted("llm-service", "production", V2)
         assert grant is not None
         assert grant.voters == ("senior1", "senior2", "devops")
-        guard = LedgerApprovals(ledger)
+        guard = the_guard(ledger)
         await guard.ensure_allowed(TARGET, V2)
         with pytest.raises(NotApproved, match=V3):
             await guard.ensure_allowed(TARGET, V3)
@@ -425,9 +464,22 @@ class TestApprovals:
     async def test_where_nobody_must_vote_there_is_still_a_grant(self, ledger: Ledger) -> None:
         promotion = await a_promotion(ledger)
         await ledger.approvals.record(promotion, votes=(), rule=ApprovalRule(), authors=(), now=MIDNIGHT)
-        await LedgerApprovals(ledger).ensure_allowed(TARGET, V2)
+        await the_guard(ledger).ensure_allowed(TARGET, V2)
 
-    @pytest.mark.parametrize("table", ["votes", "grants", "gates", "journal", "digest_holds"])
+    @pytest.mark.parametrize(
+        "table",
+        [
+            "votes",
+            "grants",
+            "gates",
+            "journal",
+            "changelogs",
+            "branch_moves",
+            "ballots",
+            "voids",
+            "digest_holds",
+        ],
+    )
     @pytest.mark.parametrize(
         "verb", ["UPDATE ledger.{} SET at = now()", "DELETE FROM ledger.{}", "TRUNCATE ledger.{}"]
     )

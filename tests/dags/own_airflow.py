@@ -144,8 +144,8 @@ class OwnAirflow:
 
     def audit(self, run: TestRun) -> dict[str, Any]:
         """What the ledger holds of a run's promotion."""
-        _, service, environment = run.dag_id.split("_", 2)
-        records = self.ops("audit", service, environment)
+        service = run.dag_id.split("_", 2)[1]
+        records = self.ops("audit", service)
         found: dict[str, Any] = next(one for one in records if one["promotion"]["run_id"] == run.run_id)
         return found
 

@@ -217,20 +217,20 @@ class Place:
         )
 
     @asynccontextmanager
-    async def traffic(self, rate: float = 30) -> AsyncIterator[Traffic]:
-        """Requests of users, some of them slow, for as long as the block runs."""
+    async def traffic(self, rate: float = 30, path: str = "/health") -> AsyncIterator[Traffic]:
+        """Requests of users to `path`, some of them slow, for as long as the block runs."""
         self._number += 1
-        path = self.folder / f"load-{self._number}.ndjson"
+        records = self.folder / f"load-{self._number}.ndjson"
         mix = Mix(
-            path="/health",
+            path=path,
             slow_path="/api/certificates",
             slow_body=b'{"system": [[-1.0, 0.0], [0.0, -2.0]]}',
         )
-        with path.open("w", buffering=1) as out:
+        with records.open("w", buffering=1) as out:
             load = Load(self.gateway_url, urlsplit(self.target.url).netloc, out, mix)
             running = asyncio.create_task(load.run(rate))
             try:
-                yield Traffic(path)
+                yield Traffic(records)
             finally:
                 load.stopping.set()
                 await running

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -11,10 +10,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from crashing import kill_everything
 from own_platform import WITHOUT_AIRFLOW, OwnPlatform
 from releasing import SERVICE, Place, done, page_ids, shares, until
 
-from local_platform.parts import PARTS
 from platform_ops.core.paging import Page
 from platform_ops.core.plan import Step
 from platform_ops.core.records import Entry
@@ -69,7 +68,7 @@ async def test_a_platform_killed_as_a_whole_in_mid_rollout_ends_on_the_old_or_th
     await place.desk.ledger.rollouts.raise_goal(rollout_id, Phase.PROMOTED)
     with _standby_process(platform):
         await until("25 % of the traffic is shifted", lambda: _at_step(place, rollout_id, 1))
-        await asyncio.to_thread(_kill_everything, platform)
+        await asyncio.to_thread(kill_everything, platform)
         await asyncio.to_thread(platform.up, *WITHOUT_AIRFLOW, "controller")
         await until("the rollout is over", lambda: _over(place, rollout_id))
     rollout = await place.desk.ledger.rollouts.get(rollout_id)
@@ -144,16 +143,6 @@ def _standby_process(platform: OwnPlatform) -> Iterator[None]:
     finally:
         if not ran_before and platform.pids("controller"):
             platform.kill("controller")
-
-
-def _kill_everything(platform: OwnPlatform) -> None:
-    """SIGKILL to each part, without a pause between them."""
-    running = [part.name for part in PARTS if platform.pids(part.name)]
-    for name in running:
-        platform.send(name, signal.SIGKILL)
-    for name in running:
-        if platform.pids(name):
-            platform.kill(name)
 
 
 # -------------------------------------------------------------------- what is seen meanwhile

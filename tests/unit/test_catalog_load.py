@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,7 +14,7 @@ import yaml
 
 from platform_ops.catalog.fields import format_duration, parse_duration
 from platform_ops.catalog.load import LAST_VALID, canonical, load, load_last_valid, load_text
-from platform_ops.catalog.models import ENVIRONMENTS, Catalog
+from platform_ops.catalog.models import ENVIRONMENTS, Catalog, Profile
 from platform_ops.catalog.profiles import with_profile
 from platform_ops.catalog.strategy import Direct, Gradual
 from platform_ops.core.errors import CatalogError, GateClosed, NotFound
@@ -53,6 +54,7 @@ MINIMAL: dict[str, Any] = {
         }
     },
 }
+KEY = "ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + bytes(32)).decode()
 Change = Callable[[dict[str, Any]], None]
 
 
@@ -111,6 +113,48 @@ def test_the_defaults_are_the_numbers_of_the_pipeline_guide() -> None:
     assert (rules.memory.threshold, rules.memory.sustained) == (0.95, timedelta(minutes=2))
 
 
+def test_a_hotfix_has_a_rule_of_its_own_that_a_profile_scales_too() -> None:
+    text = changed(put(f"{PRODUCTION}/approvals/hotfix", {"quorum": {"devops": 1}, "wait_timer": "PT1M"}))
+    catalog = load_text(text)
+    rule = catalog.approval_rule("web", "production", hotfix=True)
+    assert (rule.required, rule.expires) == ({"devops": 1}, timedelta(hours=2))
+    assert catalog.approvals("web", "production", hotfix=True).requesters == ("developer",)
+    half = catalog.model_copy(update={"profiles": {"fast": Profile(wait_timer=0.5)}})
+    scaled = with_profile(half, "fast").approvals("web", "production", hotfix=True)
+    assert scaled.wait_timer == timedelta(seconds=30)
+
+
+def test_a_hotfix_needs_one_senior_developer_and_one_of_devops_and_no_wait() -> None:
+    found = load(CATALOGS[0]).approvals("llm-service", "production", hotfix=True)
+    assert found.quorum == {"senior_developer": 1, "devops": 1}
+    assert (found.wait_timer, found.response_timeout) == (timedelta(0), timedelta(minutes=30))
+
+
+@pytest.mark.parametrize(
+    ("approvals", "problem"),
+    [
+        pytest.param(
+            {"quorum": {"devops": 1}, "requesters": ["developer"], "wait_timer": "PT2H", "expires": "PT1H"},
+            "approvals.expires: must be longer than wait_timer",
+            id="votes-expire-before-the-start",
+        ),
+        pytest.param(
+            {"quorum": {"devops": 1}, "requesters": ["developer"], "hotfix": {"quorum": {"devops": 2}}},
+            "approvals.hotfix.quorum.devops: needs 2 of devops",
+            id="hotfix-pool-too-small",
+        ),
+        pytest.param(
+            {"quorum": {"devops": 1}, "requesters": ["developer"], "hotfix": {"quorum": {"devop": 1}}},
+            "approvals.hotfix.quorum.devop: unknown role 'devop': did you mean 'devops'?",
+            id="hotfix-role-unknown",
+        ),
+    ],
+)
+def test_approvals_that_could_never_let_anything_start(approvals: dict[str, Any], problem: str) -> None:
+    (found,) = problems_of(changed(put(f"{PRODUCTION}/approvals", approvals)))
+    assert problem in found
+
+
 def test_approvals_that_nobody_states_are_those_of_the_guide() -> None:
     catalog = load(CATALOGS[0])
     found = [catalog.environment("llm-service", name).approvals for name in ENVIRONMENTS]
@@ -138,6 +182,16 @@ def test_approvals_that_nobody_states_are_those_of_the_guide() -> None:
             put(f"{PRODUCTION}/strategy", {"kind": "gradul"}),
             "unknown kind 'gradul': did you mean 'gradual'?",
             id="unknown-strategy",
+        ),
+        pytest.param(
+            put(f"{PRODUCTION}/strategy", {"kind": "gradual", "router": "service"}),
+            "strategy.router: the selector of a Service moves all traffic at once",
+            id="shares-by-a-selector",
+        ),
+        pytest.param(
+            put(f"{PRODUCTION}/strategy", {"kind": "direct", "router": "servise"}),
+            "unknown router 'servise': did you mean 'service'?",
+            id="unknown-router",
         ),
         pytest.param(
             put(f"{PRODUCTION}/strategy", {"kind": "gradual", "weights": [5, 50, 25, 100]}),
@@ -225,6 +279,26 @@ def test_approvals_that_nobody_states_are_those_of_the_guide() -> None:
             id="quantity",
         ),
         pytest.param(lambda data: data.pop("people"), "people: is required", id="missing-key"),
+        pytest.param(put("people/qa/signing_keys", ["ssh-dss AAAA"]), "is no public ssh key", id="no-key"),
+        pytest.param(
+            lambda data: [put(f"people/{user}/signing_keys", [KEY])(data) for user in ("developer", "qa")],
+            "is already that of people.developer",
+            id="key-of-two",
+        ),
+        pytest.param(
+            put("service_identity", {"email": "Developer@example.com"}),
+            "belongs to developer; give the service an address of its own",
+            id="service-is-a-person",
+        ),
+        pytest.param(
+            put(f"{PRODUCTION}/branch", "staging"),
+            "the branch staging is already that of services.web.environments.staging",
+            id="one-branch-for-two",
+        ),
+        pytest.param(
+            put(f"{PRODUCTION}/signed_commits", "sometimes"), "signed_commits", id="signed-sometimes"
+        ),
+        pytest.param(put(f"{PRODUCTION}/signed_commits", False), None, id="off-as-yaml-reads-it"),
         pytest.param(
             put("services/Web_1", MINIMAL["services"]["web"]), "must be small letters", id="service-name"
         ),
@@ -342,6 +416,27 @@ def test_authors_are_people_and_a_stranger_closes_the_gate() -> None:
     assert catalog.users_of(["Developer@Example.com"]) == {"developer"}
     with pytest.raises(GateClosed, match=r"nobody in the catalog owns who@else\.example\.com"):
         catalog.users_of(["developer@example.com", "who@else.example.com"])
+
+
+def test_what_a_later_environment_requires_is_verified_from_the_first_on() -> None:
+    def required(*changes: Change) -> list[bool]:
+        catalog = load_text(changed(*changes))
+        return [catalog.signatures_required("web", name) for name in ENVIRONMENTS]
+
+    production, staging = f"{PRODUCTION}/signed_commits", "services/web/environments/staging/signed_commits"
+    assert required() == [True, True, True]
+    assert required(put(production, "off")) == [False, False, False]
+    assert required(put(production, "off"), put(staging, "required")) == [True, True, False]
+
+
+def test_a_key_signs_for_the_addresses_of_its_person_and_the_service_for_its_own() -> None:
+    other = KEY.replace("AAAA=", "AAAB=") if "AAAA=" in KEY else KEY[:-4] + "AAAB"
+    identity = put("service_identity", {"email": "ops@example.com", "signing_keys": [other]})
+    catalog = load_text(changed(put("people/developer/signing_keys", [KEY]), identity))
+    assert [signer.addresses for signer in catalog.signers()] == [
+        ("developer@example.com",),
+        ("ops@example.com",),
+    ]
 
 
 def test_only_people_of_a_requesting_role_may_ask() -> None:

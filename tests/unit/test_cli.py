@@ -24,9 +24,11 @@ from platform_ops.cli.main import app
 from platform_ops.cli.output import ExitCode
 from platform_ops.controller.planning import rollout_plan
 from platform_ops.core.approvals import ApprovalRule, Vote
+from platform_ops.core.changelog import changelog
 from platform_ops.core.digest_holds import hold_after
 from platform_ops.core.records import Entry, Promotion
 from platform_ops.core.release import Colour, Release
+from platform_ops.core.source import Commit
 from platform_ops.core.state import Phase, Rollout
 
 ROOT = Path(__file__).parents[2]
@@ -113,6 +115,13 @@ def test_a_release_that_never_was_lists_the_valid_ones(ledgered: Ops, ledger_dsn
     result = ledgered("promote", "llm-service", "production", "--release", "9.9.9-deadbeef")
     assert result.exit_code == ExitCode.NOT_FOUND
     assert V1.name in result.stderr
+
+
+def test_facts_of_a_release_that_was_never_built_list_those_that_were(ledgered: Ops, ledger_dsn: str) -> None:
+    fill(ledger_dsn, lambda ledger: promoted(ledger, "staging", V1, "run-1"))
+    result = ledgered("release", "llm-service", "9.9.9-deadbeef")
+    assert result.exit_code == ExitCode.NOT_FOUND
+    assert f"newest: {V1.name}" in result.stderr
 
 
 def test_nothing_verified_yet_says_what_to_do_first(ledgered: Ops) -> None:
@@ -204,7 +213,108 @@ def test_audit_tells_from_the_ledger_alone_who_approved_what_and_when(
     (record,) = json.loads(ledgered("audit", "llm-service", "--json").stdout)
     assert record["grant"]["voters"] == ["qa"]
     assert record["promotion"]["digest"] == V1.digest
-    assert record["votes"] == [{"role": "qa", "user": "qa", "option": "Approve", "at": at.isoformat()}]
+    (vote,) = record["votes"]
+    assert (vote["role"], vote["user"], vote["option"], vote["at"]) == ("qa", "qa", "Approve", at.isoformat())
+
+
+def test_audit_tells_on_what_evidence_what_was_voided_and_why(ledgered: Ops, ledger_dsn: str) -> None:
+    at = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    void = "votes of qa are void: gate source was passed, is failed now: ask again"
+
+    async def voided(ledger: Ledger) -> None:
+        promotion = await promoted(ledger, "staging", V1, "run-1")
+        await ledger.gates.record(
+            service="llm-service", subject=V1.commit, gate="source", outcome="passed", detail={}
+        )
+        evidence = await ledger.evidence(promotion)
+        rule = ApprovalRule({"qa": 1}, {"qa": frozenset({"qa"})})
+        vote = Vote("qa", "qa", "Approve", at, evidence)
+        await ledger.approvals.record(
+            promotion, votes=[vote], rule=rule, authors=[], now=at, evidence=evidence
+        )
+        await ledger.approvals.void(promotion.id, V1.digest, [void], at)
+
+    fill(ledger_dsn, voided)
+    shown = ledgered("audit", "llm-service", "staging").stdout
+    assert shown.count("on source passed (") == 2, shown
+    assert void in shown
+    (record,) = json.loads(ledgered("audit", "llm-service", "--json").stdout)
+    assert record["voids"] == [{"digest": V1.digest, "why": void, "at": at.isoformat()}]
+
+
+async def hotfixed(ledger: Ledger) -> None:
+    promotion = await promoted(ledger, "production", V1, "run-1")
+    await ledger.hotfixes.open(promotion, why="login is broken", incident="INC-7", branches=["staging"])
+
+
+def test_a_hotfix_is_listed_until_it_is_merged_back(
+    ledgered: Ops, ledger_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kubeconfig").write_text("apiVersion: v1\nkind: Config\n")
+    monkeypatch.setenv("PLATFORM_OPS_KUBECONFIG", str(tmp_path / "kubeconfig"))
+    fill(ledger_dsn, hotfixed)
+    for command in (("audit", "llm-service"), ("status", "llm-service")):
+        shown = ledgered(*command)
+        assert "open: not in staging" in shown.stdout, shown.output
+        assert "login is broken" in shown.stdout
+    found = json.loads(ledgered("status", "llm-service", "production", "--json").stdout)
+    assert [one["missing"] for one in found[0]["unmerged"]] == [["staging"]]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        pytest.param(
+            ("staging", "--hotfix", "hotfix/a", "--why", "x"), "a hotfix goes to production", id="staging"
+        ),
+        pytest.param(("production", "--hotfix", "hotfix/a"), "say why with --why", id="no-reason"),
+    ],
+)
+def test_a_hotfix_goes_to_production_with_a_reason(ledgered: Ops, words: tuple[str, ...], said: str) -> None:
+    result = ledgered("promote", "llm-service", *words)
+    assert (result.exit_code, said in result.stderr) == (ExitCode.GATE_CLOSED, True), result.stderr
+
+
+def test_a_hotfix_is_asked_for_although_a_promotion_is_on_its_way(ledgered: Ops, ledger_dsn: str) -> None:
+    """It gets as far as Airflow, which is away here: nobody is in its way."""
+
+    async def under_way(ledger: Ledger) -> None:
+        await running(ledger, await promoted(ledger, "production", V1, "run-2"))
+
+    fill(ledger_dsn, under_way)
+    result = ledgered("promote", "llm-service", "production", "--hotfix", "hotfix/login", "--why", "no login")
+    assert result.exit_code == ExitCode.UNAVAILABLE, result.stderr
+
+
+def test_a_hotfix_and_a_release_are_two_things(ledgered: Ops) -> None:
+    result = ledgered("promote", "llm-service", "production", "--hotfix", "a", "--release", "b", "--why", "c")
+    assert result.exit_code == ExitCode.USAGE
+
+
+def test_the_changelog_of_a_release_is_told_with_its_version(ledgered: Ops, ledger_dsn: str) -> None:
+    async def released(ledger: Ledger) -> None:
+        for release, run in ((V1, "run-1"), (V2, "run-2")):
+            promotion = await promoted(ledger, "production", release, run)
+            at = datetime(2026, 1, 1, tzinfo=UTC)
+            person = ("Ada", "ada@example.com", "ada@example.com")
+            commit = Commit(release.commit, ("0" * 40,), *person, at, f"feat: number {release.version}")
+            log = changelog([commit], None if release is V1 else V1.commit, release.commit)
+            await ledger.source.write_changelog(promotion.id, log)
+            await ledger.source.write_move(promotion.id, "main", "3" * 40, f"v{release.version}")
+
+    fill(ledger_dsn, released)
+    shown = ledgered("changelog", "llm-service", "production").stdout
+    assert f"{V2.name} in production, v1.1.0: promoted, since 11111111" in shown
+    assert "Features:\n* number 1.1.0 (Ada, 22222222)" in shown
+    older = ledgered("changelog", "llm-service", "production", "--release", V1.name)
+    assert "* number 1.0.0 (Ada, 11111111)" in older.stdout
+    assert "the first release" in older.stdout
+    audited = ledgered("audit", "llm-service", "production").stdout
+    assert "main at 33333333  v1.1.0" in audited
+    assert "changes       1 features" in audited
+    unknown = ledgered("changelog", "llm-service", "production", "--release", "9.9.9-deadbeef")
+    assert unknown.exit_code == ExitCode.NOT_FOUND
+    assert V1.name in unknown.stderr
 
 
 def test_audit_of_nothing_is_not_found(ledgered: Ops) -> None:

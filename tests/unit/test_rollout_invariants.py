@@ -10,9 +10,10 @@ import pytest
 from fakes import CrashAt, seconds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rollout_scenes import V1, V2, Scene, quick, request
+from rollout_scenes import V1, V2, Scene, migrating, quick, request
 
 from platform_ops.core.errors import GateClosed, OpsError
+from platform_ops.core.plan import Plan
 from platform_ops.core.release import Colour, Weights
 from platform_ops.core.state import Phase
 
@@ -99,6 +100,18 @@ def _ask(what: str) -> Event:
     return ask
 
 
+def _pre_empt(scene: Scene) -> None:
+    async def call() -> None:
+        try:
+            await scene.controller().pre_empt(
+                "llm-service", "production", by=("hotfix_llm-service", "hotfix-1"), why="test"
+            )
+        except OpsError:
+            return
+
+    scene.asked = asyncio.ensure_future(call())
+
+
 EVENTS: dict[str, Event] = {
     "one new pod is lost": _lose(Colour.GREEN, 1),
     "all new pods are lost": _lose(Colour.GREEN, 2),
@@ -116,6 +129,7 @@ EVENTS: dict[str, Event] = {
     "router away": _away("router"),
     "gateway away": _away("probe"),
     "ledger away": _away("ledger"),
+    "registry away": _away("images"),
     "all back": _all_back,
     "memory is used up": _behave(memory=0.99),
     "probes fail": _behave(failing_probes=0.8),
@@ -127,6 +141,7 @@ EVENTS: dict[str, Event] = {
     "hold": _ask("hold"),
     "resume": _ask("resume"),
     "roll back": _ask("request_rollback"),
+    "a hotfix needs the place": _pre_empt,
 }
 
 histories = st.lists(
@@ -152,6 +167,8 @@ def _guard_effects(scene: Scene) -> Callable[[], None]:
             assert weights == Weights(0, 100)
         if effect == "remove green":
             assert weights.of(Colour.GREEN) == 0, "the new colour goes only without traffic"
+        if effect.startswith("deploy") and scene.row().plan.migration is not None:
+            assert any(one.startswith("migrate") for one in world.effects[:-1])
         before[0] = weights
 
     return check
@@ -178,21 +195,21 @@ class Witness(CrashAt):
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(events=histories, lag=st.sampled_from([0, 1, 4]), die=st.booleans())
+@given(events=histories, lag=st.sampled_from([0, 1, 4]), die=st.booleans(), migrate=st.booleans())
 def test_every_history_keeps_the_invariants_and_ends_in_a_known_place(
-    events: list[tuple[int, str]], lag: int, die: bool
+    events: list[tuple[int, str]], lag: int, die: bool, migrate: bool
 ) -> None:
-    asyncio.run(_live_through(events, lag, die))
+    asyncio.run(_live_through(events, lag, die, migrating(PLAN) if migrate else PLAN))
 
 
-async def _live_through(events: list[tuple[int, str]], lag: int, die: bool) -> None:
+async def _live_through(events: list[tuple[int, str]], lag: int, die: bool, plan: Plan) -> None:
     scene = Scene().with_v1()
     world, clock, controller = scene.world, scene.clock, scene.controller(Witness(scene))
     world.rate, world.gateway_lag = 1000.0, seconds(lag)
     world.after_effect = _guard_effects(scene)
 
     async def story() -> None:
-        rollout_id = await controller.open(request(V2, PLAN))
+        rollout_id = await controller.open(request(V2, plan))
         for after, name in events:
             clock.at(seconds(after), lambda name=name: EVENTS[name](scene))
         clock.at(seconds(500), lambda: _all_back(scene))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -113,10 +114,20 @@ def _positive(text: str) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
+    from analyzer.engine.classifier import BadModel
+
     options = parser().parse_args(argv)
-    if options.command == "serve":
-        return _serve(options)
-    return _scan(options)
+    try:
+        return _serve(options) if options.command == "serve" else _scan(options)
+    except BadModel as error:
+        print(
+            f"analyzer: its own model cannot be used ({error}): install the analyzer again", file=sys.stderr
+        )
+    except Exception as error:
+        # Its text may quote what was read, or an address with its password.
+        print(f"analyzer: it failed with {type(error).__name__}\n{_places(error)}", file=sys.stderr)
+    # Python's own exit code of an error is 1, which says "findings".
+    return 2
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -164,3 +175,9 @@ def _scan(options: argparse.Namespace) -> int:
         print(f"analyzer scan: {error}", file=sys.stderr)
         return 2
     return 0 if options.exit_zero else code
+
+
+def _places(error: Exception) -> str:
+    """Where an error came from, the innermost place last; without its text."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return "\n".join(f"  {frame.filename}:{frame.lineno} {frame.name}" for frame in frames)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,10 +28,21 @@ def object_path(api_version: str, kind: str, namespace: str, name: str = "") -> 
     Plurals follow the rule that holds for every built-in kind that a service is deployed with; the exceptions
     are listed.
     """
-    root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
-    plural = _PLURALS.get(kind, f"{kind.lower()}s")
-    path = f"{root}/namespaces/{quote(namespace)}/{plural}"
+    path = f"{_root(api_version)}/namespaces/{quote(namespace)}/{_plural(kind)}"
     return f"{path}/{quote(name)}" if name else path
+
+
+def collection_path(api_version: str, kind: str) -> str:
+    """Path of the objects of all namespaces."""
+    return f"{_root(api_version)}/{_plural(kind)}"
+
+
+def _root(api_version: str) -> str:
+    return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+
+
+def _plural(kind: str) -> str:
+    return _PLURALS.get(kind, f"{kind.lower()}s")
 
 
 class KubeApi:
@@ -100,7 +111,7 @@ class KubeApi:
             return answer
         raise _error(context, method, path, status, answer)
 
-    async def lines(self, context: str, path: str, query: Mapping[str, str]) -> AsyncIterator[str]:
+    async def lines(self, context: str, path: str, query: Mapping[str, str]) -> AsyncGenerator[str]:
         """The lines of a text answer as they come; with `follow` until the other side ends it."""
         opened = await self._client(context)
         try:
@@ -116,8 +127,14 @@ class KubeApi:
             if response.status != 200:
                 answer = _decoded(await response.read())
                 raise _error(context, "GET", path, response.status, answer)
-            async for line in response.content:
-                yield line.decode(errors="replace").rstrip("\n")
+            rest = b""
+            # Not by the client's own lines: it refuses those that are longer than its buffer.
+            async for chunk in response.content.iter_any():
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    yield line.decode(errors="replace")
+            if rest:
+                yield rest.decode(errors="replace")
         except (aiohttp.ClientError, TimeoutError, OSError) as lost:
             raise Unavailable(f"the API server of context {context} broke off: {_words(lost)}") from lost
 

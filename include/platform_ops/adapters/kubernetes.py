@@ -6,31 +6,25 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from time import monotonic
 from typing import Any
 
 from platform_ops.core.errors import NotFound, Refused, Unavailable
 from platform_ops.core.ports import ColourStatus, Manifest
 from platform_ops.core.release import Colour, Target
 
+from .cluster_view import DirectReader, Reader
 from .kube_api import APPLY, KubeApi, object_path
+from .pods import containers, pod_failures, require_digests
 
 Object = Mapping[str, Any]
 RenderService = Callable[[Target, Colour], Manifest]
 REVISION = "deployment.kubernetes.io/revision"
 TEMPLATE_HASH = "pod-template-hash"
-_FAILING = frozenset(
-    {
-        "CrashLoopBackOff",
-        "CreateContainerConfigError",
-        "CreateContainerError",
-        "ErrImageNeverPull",
-        "ErrImagePull",
-        "ImageInspectError",
-        "ImagePullBackOff",
-        "InvalidImageName",
-        "RunContainerError",
-    }
-)
+OWN_WRITES_SHOWN = 20.0
+"""Seconds after a write within which a view of the cluster is not asked: longer than it can be behind."""
+SELECTED = "platform-ops.io/selected"
+"""Annotation of the Service: the colour that we gave it. A selector of another one is somebody's hand."""
 
 
 class KubernetesWorkloads:
@@ -41,15 +35,22 @@ class KubernetesWorkloads:
         api: KubeApi,
         render_service: RenderService,
         *,
+        reader: Reader | None = None,
         poll: timedelta = timedelta(milliseconds=500),
         removal_limit: timedelta = timedelta(minutes=2),
     ) -> None:
         self._api = api
+        self._direct = DirectReader(api)
+        self._reader = reader or self._direct
+        self._written: dict[Target, float] = {}
         self._render_service = render_service
         self._poll = poll
         self._removal_limit = removal_limit
 
     async def apply(self, target: Target, manifests: Sequence[Manifest]) -> None:
+        self._writes(target)
+        for manifest in manifests:
+            require_digests(manifest)
         for manifest in manifests:
             path = object_path(
                 manifest["apiVersion"], manifest["kind"], target.namespace, manifest["metadata"]["name"]
@@ -60,20 +61,19 @@ class KubernetesWorkloads:
                 raise Refused(f"{missing}; create the namespace {target.namespace} first") from missing
 
     async def status(self, target: Target, colour: Colour) -> ColourStatus:
-        deployment = await self._api.find(target.context, self._deployment(target, colour))
+        """By the reader; directly for as long as it may not show yet what was written here."""
+        reader = self._direct if self._wrote_just_now(target) else self._reader
+        place = (target.context, "apps/v1", "Deployment", target.namespace, target.deployment(colour))
+        deployment = await reader.find(*place)
         if deployment is None:
             return ColourStatus(exists=False)
-        listed = asyncio.gather(
-            self._list(target, "v1", "Pod", _selector(target, colour)),
-            self._list(target, "apps/v1", "ReplicaSet", _selector(target, colour)),
-            self._list(
-                target,
-                "discovery.k8s.io/v1",
-                "EndpointSlice",
-                f"kubernetes.io/service-name={target.deployment(colour)}",
-            ),
+        labels = {"app": target.service, "version": colour.value}
+        service = {"kubernetes.io/service-name": target.deployment(colour)}
+        pods, replica_sets, slices = await asyncio.gather(
+            reader.list(target.context, "v1", "Pod", target.namespace, labels),
+            reader.list(target.context, "apps/v1", "ReplicaSet", target.namespace, labels),
+            reader.list(target.context, "discovery.k8s.io/v1", "EndpointSlice", target.namespace, service),
         )
-        pods, replica_sets, slices = await listed
         current = list(_current_pods(deployment, replica_sets, pods))
         routed = _routed(slices)
         return ColourStatus(
@@ -81,15 +81,17 @@ class KubernetesWorkloads:
             digest=_digest(deployment),
             desired=deployment["spec"].get("replicas", 1),
             ready=sum(_is_ready(pod) and pod["metadata"]["name"] in routed for pod in current),
-            failing=tuple(dict.fromkeys([*_deployment_failures(deployment), *_pod_failures(current)])),
-            restarts=sum(status.get("restartCount", 0) for pod in current for status in _containers(pod)),
+            failing=tuple(dict.fromkeys([*_deployment_failures(deployment), *pod_failures(current)])),
+            restarts=sum(status.get("restartCount", 0) for pod in current for status in containers(pod)),
         )
 
     async def scale(self, target: Target, colour: Colour, replicas: int) -> None:
+        self._writes(target)
         path = self._deployment(target, colour) + "/scale"
         await self._api.patch(target.context, path, {"spec": {"replicas": replicas}})
 
     async def remove(self, target: Target, colour: Colour) -> None:
+        self._writes(target)
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"}
         path = self._deployment(target, colour)
         if await self._api.find(target.context, path) is not None:
@@ -112,14 +114,31 @@ class KubernetesWorkloads:
 
     async def selected_colour(self, target: Target) -> Colour | None:
         service = await self._api.find(target.context, self._service(target))
-        version = service["spec"].get("selector", {}).get("version") if service else None
-        return Colour(version) if version in tuple(Colour) else None
+        return selected_by(service) if service else None
 
     async def select_colour(self, target: Target, colour: Colour) -> None:
         """Point the Service at the colour; it is created when it is missing."""
-        await self._api.patch(
-            target.context, self._service(target), self._render_service(target, colour), APPLY
+        manifest = dict(self._render_service(target, colour))
+        metadata = dict(manifest["metadata"])
+        metadata["annotations"] = {**metadata.get("annotations", {}), SELECTED: colour.value}
+        path = self._service(target)
+        await self._api.patch(target.context, path, {**manifest, "metadata": metadata}, APPLY)
+
+    async def served_colour(self, target: Target) -> Colour | None:
+        """The colour of every ready endpoint of the Service `<service>`; None: of several, or of none."""
+        slices, pods = await asyncio.gather(
+            self._list(
+                target,
+                "discovery.k8s.io/v1",
+                "EndpointSlice",
+                f"kubernetes.io/service-name={target.service}",
+            ),
+            self._list(target, "v1", "Pod", f"app={target.service}"),
         )
+        colours = {pod["metadata"]["name"]: pod["metadata"].get("labels", {}).get("version") for pod in pods}
+        served = {colours.get(name) for name in _routed(slices)}
+        only = served.pop() if len(served) == 1 else None
+        return Colour(only) if only in tuple(Colour) else None
 
     async def pods(self, target: Target, colour: Colour) -> list[str]:
         """Names of the colour's pods, those of an older template too."""
@@ -131,6 +150,12 @@ class KubernetesWorkloads:
         path = object_path("v1", "Pod", target.namespace, pod) + "/log"
         query = {"tailLines": str(tail)} | ({"follow": "true"} if follow else {})
         return self._api.lines(target.context, path, query)
+
+    def _writes(self, target: Target) -> None:
+        self._written[target] = monotonic() + OWN_WRITES_SHOWN
+
+    def _wrote_just_now(self, target: Target) -> bool:
+        return monotonic() < self._written.get(target, 0.0)
 
     async def _left(self, target: Target, colour: Colour) -> list[str]:
         found = (
@@ -154,6 +179,12 @@ class KubernetesWorkloads:
     @staticmethod
     def _service(target: Target) -> str:
         return object_path("v1", "Service", target.namespace, target.service)
+
+
+def selected_by(service: Object) -> Colour | None:
+    """The colour that a Service's selector names."""
+    version = (service["spec"].get("selector") or {}).get("version")
+    return Colour(version) if version in tuple(Colour) else None
 
 
 def _selector(target: Target, colour: Colour) -> str:
@@ -202,43 +233,9 @@ def _is_ready(pod: Object) -> bool:
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
-def _containers(pod: Object) -> list[Object]:
-    status = pod.get("status", {})
-    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
-
-
 def _deployment_failures(deployment: Object) -> Iterator[str]:
     for condition in deployment.get("status", {}).get("conditions") or ():
         deadline = condition["type"] == "Progressing" and condition["status"] == "False"
         refused = condition["type"] == "ReplicaFailure" and condition["status"] == "True"
         if deadline or refused:
             yield f"{condition.get('reason', condition['type'])}: {condition.get('message', '')}"
-
-
-def _pod_failures(pods: Iterable[Object]) -> Iterator[str]:
-    for pod in pods:
-        for condition in pod.get("status", {}).get("conditions") or ():
-            if condition.get("reason") == "Unschedulable":
-                yield f"Unschedulable: {condition.get('message', '')}"
-        for status in _containers(pod):
-            if text := _container_failure(status):
-                yield text
-
-
-def _container_failure(status: Object) -> str | None:
-    state = status.get("state", {})
-    waiting, ended = state.get("waiting", {}), state.get("terminated", {})
-    if waiting.get("reason") in _FAILING:
-        reason, last = waiting["reason"], status.get("lastState", {}).get("terminated")
-        detail = (
-            f"{_exit(last)} ({status.get('restartCount', 0)} restarts)" if last else waiting.get("message")
-        )
-        return f"{reason}: {detail or 'no message'}"
-    if ended and ended.get("exitCode") != 0:
-        return f"{ended.get('reason', 'Error')}: {_exit(ended)} ({status.get('restartCount', 0)} restarts)"
-    return None
-
-
-def _exit(ended: Object) -> str:
-    killed = ended.get("reason") == "OOMKilled"
-    return "out of memory" if killed else f"exit {ended.get('exitCode')}"

@@ -29,8 +29,8 @@ class PrometheusMetrics:
             "end": f"{end.timestamp():.3f}",
             "step": f"{step.total_seconds():g}",
         }
-        series = await self._query("query_range", form)
-        found = (Series(tuple(_points(one["values"])), _labels(one)) for one in series)
+        answered = await self._query("query_range", form)
+        found = (Series(tuple(_points(one["values"])), _labels(one)) for one in answered)
         return tuple(one for one in found if one.points)
 
     async def instant(self, expression: str, at: datetime) -> float | None:

@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from platform_ops.core.errors import CatalogError
 
 from . import rules, source
+from .identity import ServiceIdentity
 from .models import (
     ENVIRONMENTS,
     Approvals,
@@ -30,6 +31,7 @@ from .models import (
     Environment,
     Person,
     Production,
+    ProductionApprovals,
     Staging,
 )
 from .names import nearest, unknown
@@ -38,6 +40,7 @@ from .source import KeyPath, Problem, Source, dotted
 
 LAST_VALID = "catalog.last-valid.json"
 _APPROVALS: TypeAdapter[Approvals] = TypeAdapter(Approvals)
+_PRODUCTION_APPROVALS: TypeAdapter[ProductionApprovals] = TypeAdapter(ProductionApprovals)
 _CHECKS: TypeAdapter[tuple[Check, ...]] = TypeAdapter(tuple[Check, ...])
 _ENVIRONMENT_MODELS: dict[str, type[Environment]] = {
     "development": Development,
@@ -179,6 +182,7 @@ def _rule_findings(data: Mapping[str, Any]) -> Iterator[rules.Finding]:
     people = {user: _person(entry) for user, entry in _mapping(data.get("people")).items()}
     if roles:
         yield from rules.people_problems(roles, people)
+    yield from _identity_findings(data, people)
     urls: dict[KeyPath, str] = {}
     for name, service in _mapping(data.get("services")).items():
         if not _SERVICE_NAME.match(name):
@@ -187,6 +191,13 @@ def _rule_findings(data: Mapping[str, Any]) -> Iterator[rules.Finding]:
                 _NAME_RULE,
             )
         environments = _mapping(_mapping(service).get("environments"))
+        yield from rules.branch_problems(
+            {
+                ("services", name, "environments", one, "branch"): _branch(one, _mapping(environments[one]))
+                for one in ENVIRONMENTS
+                if one in environments
+            }
+        )
         for environment in (name for name in ENVIRONMENTS if name in environments):
             path: KeyPath = ("services", name, "environments", environment)
             entry = _mapping(environments[environment])
@@ -197,11 +208,35 @@ def _rule_findings(data: Mapping[str, Any]) -> Iterator[rules.Finding]:
     yield from rules.host_problems(urls)
 
 
+def _identity_findings(data: Mapping[str, Any], people: Mapping[str, Person]) -> Iterator[rules.Finding]:
+    identity = _mapping(data.get("service_identity"))
+    default = ServiceIdentity.model_fields["email"].default
+    yield from rules.identity_problems(str(identity.get("email", default)), people)
+    listed: dict[KeyPath, Any] = {
+        ("people", user): _mapping(entry).get("signing_keys")
+        for user, entry in _mapping(data.get("people")).items()
+    }
+    listed[("service_identity",)] = identity.get("signing_keys")
+    yield from rules.key_problems(
+        {
+            (*path, "signing_keys", index): str(key)
+            for path, keys in listed.items()
+            if isinstance(keys, list)
+            for index, key in enumerate(keys)
+        }
+    )
+
+
+def _branch(environment: str, entry: Mapping[str, Any]) -> str:
+    return str(entry.get("branch", _ENVIRONMENT_MODELS[environment].model_fields["branch"].default))
+
+
 def _environment_findings(
     environment: str, entry: Mapping[str, Any], roles: Mapping[str, str], people: Mapping[str, Person]
 ) -> Iterator[rules.Finding]:
     default = _ENVIRONMENT_MODELS[environment].model_fields["approvals"].default
-    approvals = _lenient(_APPROVALS, entry["approvals"]) if "approvals" in entry else default
+    adapter = _PRODUCTION_APPROVALS if environment == "production" else _APPROVALS
+    approvals = _lenient(adapter, entry["approvals"]) if "approvals" in entry else default
     if approvals is not None and roles:
         for inner, text in rules.approval_problems(approvals, roles, people):
             yield ("approvals", *inner), text

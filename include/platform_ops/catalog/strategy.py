@@ -10,12 +10,16 @@ from pydantic import Field, field_validator
 
 from .fields import Duration, Model
 
+RouterName = Literal["http_route", "service"]
+
 
 class Direct(Model):
     """The new colour takes all traffic once it is verified; the old one goes."""
 
     kind: Literal["direct"] = "direct"
     """All at once, no bake, no warm colour."""
+    router: RouterName = "http_route"
+    """`http_route`: weights of an HTTPRoute. `service`: the selector of the Service, all at once."""
     deploy_deadline: Duration = timedelta(minutes=10)
     """The new colour must be ready within this time, or it is removed."""
 
@@ -25,6 +29,8 @@ class BlueGreenSwitch(Model):
 
     kind: Literal["blue_green_switch"] = "blue_green_switch"
     """Both colours, one switch."""
+    router: RouterName = "http_route"
+    """`http_route`: weights of an HTTPRoute. `service`: the selector of the Service, all at once."""
     deploy_deadline: Duration = timedelta(minutes=10)
     """The new colour must be ready within this time, or it is removed."""
     bake: Duration = timedelta(minutes=5)
@@ -38,6 +44,8 @@ class Gradual(Model):
 
     kind: Literal["gradual"] = "gradual"
     """Both colours, weights in steps."""
+    router: RouterName = "http_route"
+    """`http_route`: weights of an HTTPRoute. `service`: the selector of the Service, all at once."""
     weights: tuple[int, ...] = (5, 25, 50, 100)
     """Percent of traffic on the new colour, step by step; they rise and end at 100."""
     step_hold: Duration = timedelta(minutes=2)
@@ -57,6 +65,16 @@ class Gradual(Model):
         if weights[0] < 1 or any(later <= earlier for earlier, later in pairwise(weights)):
             raise ValueError(f"weights {list(weights)} must rise from at least 1")
         return weights
+
+    @field_validator("router")
+    @classmethod
+    def _has_weights(cls, router: RouterName) -> RouterName:
+        if router == "service":
+            raise ValueError(
+                "the selector of a Service moves all traffic at once: use kind: blue_green_switch, or "
+                "router: http_route for weights in steps"
+            )
+        return router
 
 
 Strategy = Annotated[Direct | BlueGreenSwitch | Gradual, Field(discriminator="kind")]

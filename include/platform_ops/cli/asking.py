@@ -42,11 +42,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output.")
 Why = Annotated[str, typer.Option("--why", help="Reason, for the journal and the page.")]
 
 
-def at_desk(act: Callable[[wiring.Desk], Awaitable[R]]) -> R:
+def at_desk(act: Callable[[wiring.Desk], Awaitable[R]], *, for_many: bool = False) -> R:
     """Run a coroutine with the desk of this process."""
 
     async def run() -> R:
-        async with wiring.connect() as desk:
+        async with wiring.connect(for_many=for_many) as desk:
             return await act(desk)
 
     return asyncio.run(run())

@@ -6,7 +6,9 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from platform_ops.catalog.models import ENVIRONMENTS
 from platform_ops.core.errors import OpsError
+from platform_ops.core.hotfix import Hotfix
 from platform_ops.core.judging import Answers
 from platform_ops.core.ports import ColourStatus
 from platform_ops.core.release import Colour, Target, Weights
@@ -53,6 +55,8 @@ class Figures:
     """Releases that nobody may promote there again after a rollback, and why."""
     trouble: tuple[str, ...]
     """Systems that did not answer, in words: their figures are missing."""
+    unmerged: tuple[Hotfix, ...] = ()
+    """Hotfixes that went here and are not in every branch yet."""
 
 
 async def look(desk: Desk, service: str, environment: str, *, traffic: bool = False) -> Figures:
@@ -83,6 +87,7 @@ async def look(desk: Desk, service: str, environment: str, *, traffic: bool = Fa
         colours=colours,
         on_hold=await _on_hold(desk, service, environment),
         trouble=tuple(trouble),
+        unmerged=await _unmerged(desk, service, environment),
     )
 
 
@@ -92,6 +97,10 @@ async def _on_hold(desk: Desk, service: str, environment: str) -> tuple[str, ...
         release = await desk.ledger.releases.find(service, hold.digest)
         found.append(f"{release.name if release else hold.digest} (back in {hold.environment}: {hold.why})")
     return tuple(found)
+
+
+async def _unmerged(desk: Desk, service: str, environment: str) -> tuple[Hotfix, ...]:
+    return await desk.ledger.hotfixes.unmerged(service) if environment == ENVIRONMENTS[-1] else ()
 
 
 def _leased(rollout: Rollout, now: datetime) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from platform_ops.adapters.lease import Lease, leased
@@ -96,6 +97,7 @@ class _Driver:
         self._observer = Observer(ports)
         self._pause = _Pause(ports)
         self._announced: tuple[object, ...] | None = None
+        self._trouble = ""
 
     async def run(self) -> RolloutView:
         while True:
@@ -113,7 +115,7 @@ class _Driver:
         rollout = await self._row()
         if rollout.settled(self._goal):
             return RolloutView(rollout)
-        observed = await self._observer.observe(rollout)
+        observed = replace(await self._observer.observe(rollout), trouble=self._trouble)
         transition = decide(observed, self._ports.clock.now())
         view = RolloutView(rollout, transition, observed)
         if self._progress is not None:
@@ -156,6 +158,10 @@ class _Driver:
         except PermanentError as error:
             await self._refused(observed, transition, str(error))
             return
+        except TemporaryError as error:
+            self._trouble = str(error)
+            raise
+        self._trouble = ""
         self._reach("after-effect", transition)
         await self._finish(rollout, transition, effect)
         if _to_be_repeated(transition, effect):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from datetime import datetime, timedelta
 
-from platform_ops.core.errors import OpsError
+from platform_ops.core.errors import OpsError, Refused
 from platform_ops.core.judging import Answers, judge, unavailable
-from platform_ops.core.ports import ColourStatus, Metrics, RouteState, Series
+from platform_ops.core.migration import NO_JOB, MigrationStatus
+from platform_ops.core.ports import ColourStatus, Metrics, RouteState, Series, TrafficRouter
+from platform_ops.core.release import Target, Weights
 from platform_ops.core.state import Observed, Phase, Rollout
 from platform_ops.core.triggers import Trigger, Verdict, promql
 
@@ -39,15 +42,30 @@ class Observer:
             self._unready_since = now
         judged = rollout.phase.under_traffic and rollout.moved
         verdicts = await _verdicts(self._ports.metrics, rollout, now) if judged else ()
-        return Observed(rollout, new, old, route, verdicts, self._unready_since)
+        migration = await self._migration(rollout)
+        return Observed(rollout, new, old, route, verdicts, self._unready_since, migration)
+
+    async def _migration(self, rollout: Rollout) -> MigrationStatus:
+        planned = rollout.plan.migration
+        if planned is None or rollout.phase is not Phase.DEPLOYING:
+            return NO_JOB
+        return await self._ports.migrations.status(rollout.target, planned.job)
 
     async def _world(self, rollout: Rollout) -> tuple[ColourStatus, ColourStatus, RouteState]:
         workloads, target = self._ports.workloads, rollout.target
         return await asyncio.gather(
             workloads.status(target, rollout.colour),
             workloads.status(target, rollout.old),
-            self._ports.router.observe(target),
+            route_of(self._ports.router, target),
         )
+
+
+async def route_of(router: TrafficRouter, target: Target) -> RouteState:
+    """The route; one that somebody else owns or rewrote is told as its trouble, not raised."""
+    try:
+        return await router.observe(target)
+    except Refused as refused:
+        return RouteState(Weights(), 0, str(refused))
 
 
 async def _verdicts(metrics: Metrics, rollout: Rollout, now: datetime) -> tuple[Verdict, ...]:
@@ -58,8 +76,8 @@ async def _verdicts(metrics: Metrics, rollout: Rollout, now: datetime) -> tuple[
     since = _judged_from(rollout, now)
     longest = max(trigger.sustained for trigger in triggers)
     span = now - min(since, now - longest)
-    step = max(_FINEST, span / _POINTS)
-    # The last point is now itself, and the first one lies before what is judged.
+    # Whole seconds, so that many rollouts can share a query; the first point lies before what is judged.
+    step = _FINEST * max(1, math.ceil(span / _FINEST / _POINTS))
     start = now - (span // step + 2) * step
     wanted = {query: None for trigger in triggers for query in _queries(trigger, rollout)}
     answers = await asyncio.gather(*(_ask(metrics, query, start, step, now) for query in wanted))

@@ -15,7 +15,7 @@ from platform_ops.catalog.strategy import Direct, Gradual, Strategy
 from platform_ops.core.plan import Check, OnInsufficientSamples, Plan, Step
 from platform_ops.core.ports import Images
 from platform_ops.core.records import Promotion
-from platform_ops.core.release import Colour
+from platform_ops.core.release import Colour, Router
 from platform_ops.core.triggers import (
     SLOW_SHARE,
     Comparison,
@@ -34,6 +34,8 @@ from platform_ops.core.triggers import (
 from .views import RolloutRequest
 
 _NOTHING = timedelta(0)
+_BACKEND, _EITHER = "$service-$colour/", "$service(-$colour)?/"
+"""The gateway's name of a colour's backend, and a pattern that is the Service's, too."""
 
 
 def rollout_request(
@@ -49,7 +51,10 @@ def rollout_request(
         promotion_id=promotion.id,
         target=target,
         release=release,
-        plan=rollout_plan(catalog, promotion.service, promotion.environment),
+        plan=replace(
+            rollout_plan(catalog, promotion.service, promotion.environment),
+            migration=manifests.migration(target, image),
+        ),
         manifests={colour: manifests.colour(target, colour, image) for colour in Colour},
         requested_by=promotion.requested_by,
         log_url=promotion.url,
@@ -67,7 +72,7 @@ def rollout_plan(catalog: Catalog, service: str, environment: str) -> Plan:
         bake=strategy.bake if not isinstance(strategy, Direct) else _NOTHING,
         warm=strategy.warm if not isinstance(strategy, Direct) else _NOTHING,
         deploy_deadline=strategy.deploy_deadline,
-        triggers=_triggers(entry.rollback) if watched else (),
+        triggers=_triggers(entry.rollback, Router(strategy.router)) if watched else (),
         checks=tuple(_check(check) for check in entry.checks),
         manifests=(),
         on_insufficient_samples=OnInsufficientSamples(entry.on_insufficient_samples.policy),
@@ -85,12 +90,12 @@ def _steps(strategy: Strategy) -> tuple[Step, ...]:
     )
 
 
-def _triggers(rules: RollbackTriggers) -> tuple[Trigger, ...]:
+def _triggers(rules: RollbackTriggers, router: Router) -> tuple[Trigger, ...]:
     slow = rules.latency
     of_latency = replace(_stated(latency(slow.threshold), slow), threshold=SLOW_SHARE)
     if not slow.query:
         of_latency = replace(of_latency, expression=slower_than(slow.threshold))
-    return (
+    found = (
         _stated(error_rate(), rules.error_rate),
         of_latency,
         _stated(health_checks(), rules.health_checks),
@@ -98,6 +103,14 @@ def _triggers(rules: RollbackTriggers) -> tuple[Trigger, ...]:
         _stated(fast_burn(), rules.fast_burn),
         *(_custom(name, rule) for name, rule in sorted(rules.custom.items())),
     )
+    return tuple(_on_one_backend(one) for one in found) if router is Router.SERVICE else found
+
+
+def _on_one_backend(trigger: Trigger) -> Trigger:
+    """Behind a Service's selector the gateway counts one backend, whichever colour answers. All of it is the
+    new colour's from the switch on, and what is judged begins there."""
+    both = {name: getattr(trigger, name).replace(_BACKEND, _EITHER) for name in ("expression", "count")}
+    return replace(trigger, **both)
 
 
 def _stated(rule: Trigger, entry: RollbackTrigger) -> Trigger:

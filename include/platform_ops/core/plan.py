@@ -9,6 +9,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
+from .migration import Migration
 from .triggers import Comparison, Kind, OnNoData, Sample, Trigger
 
 
@@ -72,6 +73,8 @@ class Plan:
     """How long a preview may wait for the task that asks for the next phase, before it is removed."""
     page_channel: str = ""
     """Where a page about this rollout goes."""
+    migration: Migration | None = None
+    """Runs before the preview; None: the release needs no schema of its own."""
 
     def __post_init__(self) -> None:
         weights = [s.weight for s in self.steps]
@@ -95,6 +98,8 @@ class Plan:
         known["manifests"] = tuple(known["manifests"])
         if "on_insufficient_samples" in known:
             known["on_insufficient_samples"] = OnInsufficientSamples(known["on_insufficient_samples"])
+        if known.get("migration"):
+            known["migration"] = _migration(known["migration"])
         return cls(**known)
 
 
@@ -134,3 +139,8 @@ _CHOICES = {"kind": Kind, "on_no_data": OnNoData, "comparison": Comparison, "sam
 
 def _check(stored: Mapping[str, Any]) -> Check:
     return Check(**{**stored, "timeout": timedelta(seconds=stored["timeout"])})
+
+
+def _migration(stored: Mapping[str, Any]) -> Migration:
+    deadline = timedelta(seconds=stored["deadline"])
+    return Migration(stored["job"], deadline, tuple(stored["manifests"]))

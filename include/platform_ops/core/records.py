@@ -11,6 +11,8 @@ from .errors import GateClosed
 from .release import Release, release_name
 
 RUNNING = "running"
+PASSED = "passed"
+"""The one outcome of a gate that lets a release pass."""
 OUTCOMES = ("promoted", "failed", "rolled_back", "refused")
 """How a promotion can end. `promoted`: rolled out and verified, so that the next environment takes it."""
 
@@ -56,6 +58,17 @@ class GateResult:
     gate: str
     outcome: str
     detail: Mapping[str, Any]
+    at: datetime
+
+
+@dataclass(frozen=True)
+class BranchMove:
+    """What a promotion did in git: where it left a branch, and the version it gave."""
+
+    branch: str
+    commit: str
+    tag: str
+    """`v1.2.3`; empty when the release got no version of its own."""
     at: datetime
 
 

@@ -15,6 +15,7 @@ from kubernetes.client import models as k8s
 from platform_ops import wiring
 from platform_ops.core.errors import GateClosed
 
+from .signatures import released_before
 from .step import Run, at_desk, run_to_end
 
 LINK_EXPIRES = timedelta(minutes=15)
@@ -72,14 +73,8 @@ class SourceCheck(KubernetesPodOperator):
 async def _scanned_before(desk: wiring.Desk, run: Run) -> str | None:
     """The newest verified release here that leads to the promotion's commit and whose history has passed."""
     promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
-    for release in await desk.ledger.promotions.verified(run.service, run.environment):
-        gate = await desk.ledger.gates.latest(run.service, release.commit, "source")
-        # A scan that was recorded without its history saw the tree only.
-        if gate is None or gate.outcome != "passed" or "history" not in gate.detail:
-            continue
-        if await desk.source.is_ancestor(run.service, release.commit, promotion.commit):
-            return release.commit
-    return None
+    # A scan that was recorded without its history saw the tree only.
+    return await released_before(desk, promotion, "source", lambda detail: "history" in detail)
 
 
 async def _scan_arguments(desk: wiring.Desk, run: Run, *, since: str | None) -> list[str]:

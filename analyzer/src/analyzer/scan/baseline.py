@@ -37,7 +37,7 @@ def read(path: Path, key_id: str) -> Baseline:
         fingerprints = frozenset(entry["fingerprint"] for entry in document["findings"])
     except OSError as error:
         raise BaselineError(f"the baseline {path} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise BaselineError(f"{path} is no baseline of `analyzer scan --write-baseline`") from None
     if version != FORMAT:
         raise BaselineError(f"the baseline {path} has format {version!r}; this analyzer reads {FORMAT}")

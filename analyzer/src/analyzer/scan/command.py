@@ -56,16 +56,23 @@ def run(request: ScanRequest, options: Options) -> int:
     fingerprint = Fingerprinter(key) if key else Fingerprinter.ephemeral()
     triage = _triage(options, fingerprint)
     result = scan(request, options, fingerprint, triage)
-    if options.write_baseline is not None:
-        count = baseline.write(
-            options.write_baseline, fingerprint.key_id, result.model_version, result.findings
-        )
-        print(f"{options.write_baseline}: {count} fingerprints", file=sys.stderr)
-    if options.output is not None:
-        as_file = "sarif" if options.output.suffix == ".sarif" else "json"
-        write(_text(result, as_file, options), options.output)
+    # First what needs no file: a place that cannot be written to must not cost the result.
     print(_text(result, options.form, options), flush=True)
+    _write_files(result, options, fingerprint.key_id)
     return result.exit_code
+
+
+def _write_files(result: Result, options: Options, key_id: str) -> None:
+    """The files that were asked for. Raises `UsageError` where one cannot be written."""
+    try:
+        if options.write_baseline is not None:
+            count = baseline.write(options.write_baseline, key_id, result.model_version, result.findings)
+            print(f"{options.write_baseline}: {count} fingerprints", file=sys.stderr)
+        if options.output is not None:
+            as_file = "sarif" if options.output.suffix == ".sarif" else "json"
+            write(_text(result, as_file, options), options.output)
+    except OSError as error:
+        raise UsageError(f"{error.filename2 or error.filename} cannot be written: {error.strerror}") from None
 
 
 def scan(request: ScanRequest, options: Options, fingerprint: Fingerprinter, triage: Triage) -> Result:

@@ -92,6 +92,9 @@ class _Shared(TypedDict):
 def planned(request: ScanRequest, coverage: Coverage) -> Iterator[Plan]:
     """Opens what the request names. Raises `GitError` where git cannot."""
     if request.path == "-":
+        # None where the process began without one.
+        if sys.stdin is None:
+            raise UsageError("standard input is closed: give it something to read, or name a path")
         yield Plan([Stream(sys.stdin.fileno(), request.largest)])
     elif not request.of_git:
         root = Path(request.path or ".")

@@ -53,6 +53,8 @@ def read(path: Path) -> tuple[Suppression, ...]:
         raise SuppressionsError(f"the suppressions {path} cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SuppressionsError(f"the suppressions {path} are no YAML: {error}") from None
+    except RecursionError:
+        raise SuppressionsError(f"the suppressions {path} are nested too deeply to be read") from None
     entries = document.get("suppressions") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         raise SuppressionsError(f"{path} needs a list under the key `suppressions`")

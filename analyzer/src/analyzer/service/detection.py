@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+import time
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from analyzer.engine.assignments import Candidate
 from analyzer.engine.detect import Finding, Verdict, engine_with
 from analyzer.engine.privacy import Fingerprinter
 from analyzer.engine.rules import RULES
@@ -12,6 +15,9 @@ from analyzer.engine.second_opinion import SecondOpinion
 
 _CONTINUATION = bytes(range(0x80, 0xC0))
 """Bytes of UTF-8 that begin no character."""
+
+PAUSE = 2.0
+"""Seconds without another question after one that was not answered: an outage must not hold all threads."""
 
 SELF_TEST = "dop_v1_" + "0123456789abcdef" * 4
 """A made-up token in a vendor's format: an engine that does not know it is broken."""
@@ -41,6 +47,11 @@ class LocatedFindings:
     """False when a flood of look-alikes was cut."""
 
 
+@dataclass(frozen=True)
+class Provisional(Verdict):
+    """A verdict that lacks the second opinion that was asked for: the next one may have it."""
+
+
 class Detector(Protocol):
     """What the service asks of an engine. Both methods may take long and are called in worker threads."""
 
@@ -60,14 +71,19 @@ class EngineDetector:
 
     def __init__(self, fingerprint: Fingerprinter, opinion: SecondOpinion | None = None) -> None:
         self._fingerprint = fingerprint
-        self._engine = engine_with(opinion)
+        self._opinion = _Heard(**vars(opinion)) if opinion is not None else None
+        self._engine = engine_with(self._opinion)
 
     @property
     def model_version(self) -> str:
         return self._engine.model_version
 
     def judge(self, value: str, context: str, variable_name: str) -> Verdict:
-        return self._engine.judge(value, context, variable_name, self._fingerprint)
+        if self._opinion is None:
+            return self._engine.judge(value, context, variable_name, self._fingerprint)
+        self._opinion.silence.met = False
+        verdict = self._engine.judge(value, context, variable_name, self._fingerprint)
+        return Provisional(**vars(verdict)) if self._opinion.silence.met else verdict
 
     def locate(self, text: str) -> LocatedFindings:
         # NUL would make the engine take the text for UTF-16 or for a binary file.
@@ -77,6 +93,36 @@ class EngineDetector:
 
     def self_test(self) -> int:
         return len(RULES) if self.judge(SELF_TEST, "", "").is_secret else 0
+
+
+class _Silence(threading.local):
+    """What one thread knows of the endpoint's silence."""
+
+    met = False
+    """Whether an opinion on its present value was wanted and not given."""
+
+
+@dataclass
+class _Pause:
+    until: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Heard(SecondOpinion):
+    """A second opinion that knows when it was not given, and then asks nothing for `PAUSE` seconds."""
+
+    silence: _Silence = field(default_factory=_Silence, compare=False, repr=False)
+    pause: _Pause = field(default_factory=_Pause, compare=False, repr=False)
+
+    def probability(self, candidate: Candidate, extension: str) -> float | None:
+        if time.monotonic() < self.pause.until:
+            self.silence.met = True
+            return None
+        said = super().probability(candidate, extension)
+        if said is None:
+            self.silence.met = True
+            self.pause.until = time.monotonic() + PAUSE
+        return said
 
 
 def _located(finding: Finding, raw: bytes) -> LocatedFinding:

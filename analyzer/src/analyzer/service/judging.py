@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 
 from analyzer.engine.detect import Verdict
 from analyzer.engine.privacy import Fingerprinter
-from analyzer.service.detection import Detector, LocatedFindings
+from analyzer.service.detection import Detector, LocatedFindings, Provisional
 from analyzer.service.metrics import Metrics
 from analyzer.service.registry import Assignment, Registry
 from analyzer.service.statistics import Recorder
@@ -107,6 +107,7 @@ class Judging:
             entries = {
                 self._cache_key(asked[number][0]): json.dumps(asdict(verdicts[number])).encode()
                 for number in numbers
+                if not isinstance(verdicts[number], Provisional)
             }
             await self._cache.put_many(version, entries)
 

@@ -14,6 +14,8 @@ import httpx
 from local_platform.errors import PlatformError
 
 FINISHED = ("success", "failed")
+TRIES = 4
+"""How often a question is asked that gets no answer in time."""
 READING_TIME = timedelta(seconds=4)
 """Before an answer to a first question; when Airflow asks again, so much for each time."""
 
@@ -85,25 +87,38 @@ class Desk:
         return now - asked > READING_TIME * times
 
     async def approve(self, user: str, seat: Mapping[str, Any]) -> bool:
-        """Answer one seat; False when Airflow is not ready to take the answer yet."""
+        """Answer one seat; False when Airflow is not ready to take the answer yet, or does not say so."""
         task = seat["task_instance"]
         index = task.get("map_index", -1)
         path = (
             f"/dags/{quote(task['dag_id'])}/dagRuns/{quote(task['dag_run_id'])}"
             f"/taskInstances/{quote(task['task_id'])}/{index}/hitlDetails"
         )
-        answer = await self._send(
-            user, "PATCH", path, json={"chosen_options": ["Approve"], "params_input": {}}
-        )
+        body = {"chosen_options": ["Approve"], "params_input": {}}
+        try:
+            answer = await self._send(user, "PATCH", path, json=body)
+        except httpx.TransportError:
+            # The next look at the open seats tells whether it was taken.
+            return False
         if answer.status_code == httpx.codes.CONFLICT:
             return False
         _require(answer)
         return True
 
     async def _ask(self, user: str, method: str, path: str, **body: Any) -> Any:
-        answer = await self._send(user, method, path, **body)
-        _require(answer)
-        return answer.json()
+        """The JSON of the answer. A question that changes nothing is asked again when no answer comes.
+
+        A busy machine is no reason to end a demonstration.
+        """
+        tries = TRIES if method == "GET" else 1
+        for _ in range(tries):
+            try:
+                answer = await self._send(user, method, path, **body)
+            except httpx.TransportError:
+                continue
+            _require(answer)
+            return answer.json()
+        raise PlatformError(f"Airflow did not answer {method} {path} ({tries} tried); look at `make status`")
 
     async def _send(self, user: str, method: str, path: str, **body: Any) -> httpx.Response:
         for _ in range(2):

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from platform_ops.core.errors import GateClosed, NotFound
+from platform_ops.core.errors import GateClosed, Held, NotFound
 from platform_ops.core.ports import Clock
 from platform_ops.core.records import GateResult, Promotion
 from platform_ops.core.release import Release
 
 from .database import Database, Row, one_row
+
+_ASK_TRIES = 150
+_ASK_PAUSE = timedelta(seconds=0.2)
 
 
 class ReleaseTable:
@@ -138,6 +143,25 @@ class PromotionTable:
             (outcome, self._clock.now(), promotion_id, outcome),
         )
 
+    @asynccontextmanager
+    async def asking(self, service: str, environment: str) -> AsyncIterator[None]:
+        """One at a time asks for a promotion there: whoever comes next sees what the one before started.
+
+        Held when the others take longer than about half a minute.
+        """
+        key = f"{service}/{environment}"
+        async with self._database.transaction() as connection:
+            for _ in range(_ASK_TRIES):
+                row = await one_row(
+                    connection, "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0)) AS mine", (key,)
+                )
+                if row and row["mine"]:
+                    break
+                await self._clock.sleep(_ASK_PAUSE)
+            else:
+                raise Held(f"many ask for a promotion of {service} to {environment} at once: try again")
+            yield
+
     async def verified(self, service: str, environment: str, limit: int = 50) -> tuple[Release, ...]:
         """Releases whose newest promotion there ended well, newest first."""
         rows = await self._database.all(
@@ -192,15 +216,24 @@ class GateTable:
             " ORDER BY number DESC LIMIT 1",
             (service, subject, gate),
         )
-        if row is None:
-            return None
-        return GateResult(
-            row["service"], row["subject"], row["gate"], row["outcome"], row["detail"], row["at"]
+        return _gate_result(row) if row else None
+
+    async def of(self, service: str, subjects: Sequence[str]) -> tuple[GateResult, ...]:
+        """The newest result of each gate and subject, in the order of gate and subject."""
+        rows = await self._database.all(
+            "SELECT DISTINCT ON (gate, subject) * FROM gates WHERE service = %s AND subject = ANY(%s)"
+            " ORDER BY gate, subject, number DESC",
+            (service, list(subjects)),
         )
+        return tuple(_gate_result(row) for row in rows)
 
 
 def _release(row: Row) -> Release:
     return Release(row["service"], row["version"], row["commit_id"], row["digest"])
+
+
+def _gate_result(row: Row) -> GateResult:
+    return GateResult(row["service"], row["subject"], row["gate"], row["outcome"], row["detail"], row["at"])
 
 
 def _promotion(row: Row) -> Promotion:

@@ -7,16 +7,18 @@ can undo one of the other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
+from platform_ops.adapters.gathering import Gathering
 from platform_ops.core.digest_holds import DigestHold, held_entry
 from platform_ops.core.errors import GateClosed, Held, NotFound, StaleHolder
 from platform_ops.core.records import Entry
-from platform_ops.core.state import Hold, Phase, Rollout, Wish
+from platform_ops.core.state import Hold, Phase, Rollout, Wish, heeded
 
 from .database import Connection, Database, Row, all_rows, one_row
 from .digest_holds import write_hold
@@ -25,8 +27,9 @@ from .rollout_rows import as_row, from_row, optional_json
 
 
 class RolloutTable:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, gather: float) -> None:
         self._database = database
+        self._rows: Gathering[str, Row | None] = Gathering(self._of_ids, window=gather)
 
     async def insert(self, rollout: Rollout, opened: Entry) -> Rollout:
         """Idempotent per run. A rollout in its warm window ends here and its journal says so; any other one
@@ -51,10 +54,15 @@ class RolloutTable:
         return rollout
 
     async def get(self, rollout_id: str) -> Rollout:
-        row = await self._database.one("SELECT * FROM rollouts WHERE id = %s", (rollout_id,))
+        row = await self._rows.ask(rollout_id)
         if row is None:
             raise NotFound(f"The ledger holds no rollout {rollout_id}")
         return from_row(row)
+
+    async def _of_ids(self, ids: Sequence[str]) -> dict[str, Row | None]:
+        rows = await self._database.all("SELECT * FROM rollouts WHERE id = ANY(%s::uuid[])", (list(ids),))
+        found = {str(row["id"]): row for row in rows}
+        return {one: found.get(one) for one in ids}
 
     async def of_run(self, dag_id: str, run_id: str) -> Rollout | None:
         row = await self._database.one(
@@ -140,7 +148,8 @@ class RolloutTable:
                 connection,
                 "UPDATE rollouts SET phase = %(phase)s, step = %(step)s, weight_blue = %(weight_blue)s,"
                 " weight_green = %(weight_green)s, moved_at = %(moved_at)s, entered_at = %(entered_at)s,"
-                " shifted_at = %(shifted_at)s, since = %(since)s, checked = %(checked)s, reason = %(reason)s"
+                " shifted_at = %(shifted_at)s, since = %(since)s, checked = %(checked)s,"
+                " baseline = %(baseline)s, reason = %(reason)s"
                 " WHERE id = %(id)s AND token = %(token)s RETURNING id",
                 as_row(rollout),
             )
@@ -187,11 +196,11 @@ class RolloutTable:
             return await _write(connection, rollout_id, "hold", None, entry)
 
     async def wish_back(self, rollout_id: str, wish: Wish, entry: Entry) -> Rollout:
-        """Ask for a rollback. GateClosed when the rollout is over."""
+        """Ask for a rollback. GateClosed when the rollout is over; `heeded` says which wish counts."""
         async with self._database.transaction() as connection:
             rollout = await _locked(connection, rollout_id)
             _require_running(rollout)
-            if rollout.wish is not None and rollout.phase is not Phase.NEEDS_ATTENTION:
+            if not heeded(wish, rollout):
                 return rollout
             if rollout.phase is Phase.NEEDS_ATTENTION:
                 await connection.execute(

@@ -1,0 +1,91 @@
+"""The metrics of many rollouts in one query: what is asked at the same moment with the same spacing.
+
+Each expression is labelled with its place, and all are joined by `or`:
+`label_replace((A), "platform_ops_query", "0", "", "") or label_replace((B), …)`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from platform_ops.core.errors import Refused
+from platform_ops.core.ports import Series
+
+from .gathering import Gathering
+from .prometheus import PrometheusMetrics
+
+Answer = tuple[Series, ...]
+
+_LABEL = "platform_ops_query"
+AT_MOST = 50
+"""Expressions in one query."""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    expression: str
+    start: datetime
+    end: datetime
+
+
+class GatheredMetrics:
+    """The `Metrics` port over Prometheus. Spacings are whole seconds, so that ranges can be shared."""
+
+    def __init__(self, metrics: PrometheusMetrics) -> None:
+        self._metrics = metrics
+        self._by_step: dict[timedelta, Gathering[_Asked, Answer]] = {}
+
+    async def range(self, expression: str, start: datetime, end: datetime, step: timedelta) -> Answer:
+        spacing = timedelta(seconds=max(1, math.floor(step.total_seconds())))
+        if spacing not in self._by_step:
+            self._by_step[spacing] = Gathering(lambda asked: self._ranges(asked, spacing), at_most=AT_MOST)
+        return await self._by_step[spacing].ask(_Asked(expression, start, end))
+
+    async def instant(self, expression: str, at: datetime) -> float | None:
+        return await self._metrics.instant(expression, at)
+
+    async def _ranges(
+        self, asked: Sequence[_Asked], step: timedelta
+    ) -> Mapping[_Asked, Answer | BaseException]:
+        start, end = min(one.start for one in asked), max(one.end for one in asked)
+        expressions = tuple(dict.fromkeys(one.expression for one in asked))
+        try:
+            found = await self._joined(expressions, start, end, step)
+        except Refused:
+            # One of them is wrong: who asked for that one shall hear it, and the others shall not suffer.
+            return await self._each(asked, step)
+        return {one: _within(found.get(one.expression, ()), one.start, one.end) for one in asked}
+
+    async def _each(
+        self, asked: Sequence[_Asked], step: timedelta
+    ) -> Mapping[_Asked, Answer | BaseException]:
+        answers = await asyncio.gather(
+            *(self._metrics.range(one.expression, one.start, one.end, step) for one in asked),
+            return_exceptions=True,
+        )
+        return dict(zip(asked, answers, strict=True))
+
+    async def _joined(
+        self, expressions: Sequence[str], start: datetime, end: datetime, step: timedelta
+    ) -> dict[str, Answer]:
+        joined = " or ".join(
+            f'label_replace(({expression}), "{_LABEL}", "{place}", "", "")'
+            for place, expression in enumerate(expressions)
+        )
+        found: dict[str, Answer] = {}
+        for one in await self._metrics.range(joined, start, end, step):
+            labels = dict(one.labels)
+            expression = expressions[int(labels.pop(_LABEL))]
+            found[expression] = (*found.get(expression, ()), Series(one.points, labels))
+        return found
+
+
+def _within(series: Answer, start: datetime, end: datetime) -> Answer:
+    cut = (
+        Series(tuple(point for point in one.points if start <= point.at <= end), one.labels) for one in series
+    )
+    return tuple(one for one in cut if one.points)
