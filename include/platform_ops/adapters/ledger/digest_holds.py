@@ -29,7 +29,8 @@ class DigestHoldTable:
         promotion there ended well."""
         row = await self._database.one(
             "SELECT EXISTS (SELECT FROM rollouts WHERE service = %(service)s"
-            " AND environment = %(environment)s AND previous_digest = %(digest)s AND phase NOT IN ('Reclaimed', 'RolledBack'))"
+            " AND environment = %(environment)s AND previous_digest = %(digest)s"
+            " AND phase NOT IN ('Reclaimed', 'RolledBack'))"
             " OR 'promoted' = (SELECT outcome FROM promotions WHERE service = %(service)s"
             " AND environment = %(environment)s AND digest = %(digest)s"
             " AND outcome IN ('promoted', 'rolled_back') ORDER BY ended_at DESC LIMIT 1) AS served",
