@@ -578,9 +578,8 @@ class MemoryRollouts:
         self._rows[row.id] = replace(row, **{name: getattr(rollout, name) for name in names})
         if entry is not None:
             await self._journal.write(entry)
-        if hold is not None and all(one.rollout_id != hold.rollout_id for one in self._holds.lines):
-            self._holds.lines.append(hold)
-            await self._journal.write(held_entry(rollout, hold))
+        if hold is not None:
+            await self._holds.hold(hold, held_entry(rollout, hold))
 
     async def raise_goal(self, rollout_id: str, goal: Phase) -> Rollout:
         row = await self.get(rollout_id)
@@ -655,6 +654,11 @@ class MemoryDigestHolds:
             and digest in (None, line.digest)
         }
         return tuple(line for line in newest.values() if line.held)
+
+    async def hold(self, hold: DigestHold, entry: Entry) -> None:
+        if all((one.rollout_id, one.digest) != (hold.rollout_id, hold.digest) for one in self.lines):
+            self.lines.append(hold)
+            await self._journal.write(entry)
 
     async def history(self, service: str, digest: str) -> tuple[DigestHold, ...]:
         return tuple(line for line in self.lines if (line.service, line.digest) == (service, digest))
@@ -797,8 +801,8 @@ class MemoryLedger:
             "outbox": self.outbox_table,
             "reports": self.report_table,
             "promotions": self.outcome_table,
-            "hand_changes": self.hand_table,
             "digest_holds": self.hold_table,
+            "hand_changes": self.hand_table,
         }
         wrapped: dict[str, Any] = {name: _Table(self, table, process) for name, table in tables.items()}
         missing = {one.name: None for one in fields(Ledger) if one.name not in wrapped}

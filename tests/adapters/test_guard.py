@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
-from fakes import MIDNIGHT, ManualClock, World, seconds
+from fakes import MIDNIGHT, ManualClock, World, WorldMigrations, seconds
 from rollout_scenes import PLAN, TARGET, V1, V2, V3, release, request
 
 from platform_ops.adapters.ledger import Ledger
@@ -91,10 +91,20 @@ class Desk:
 
     @property
     def controller(self) -> RolloutController:
-        ports = Ports(
-            self.world, self.world, self.world, self.world, self.ledger, self.clock, NoCrashPoints()
+        world = self.world
+        return RolloutController(
+            Ports(
+                world,
+                world,
+                world,
+                world,
+                self.ledger,
+                self.clock,
+                NoCrashPoints(),
+                world,
+                WorldMigrations(world),
+            )
         )
-        return RolloutController(ports)
 
     async def opened(self) -> str:
         asked = replace(request(V2, SHORT), run_id=self.promotion.run_id, promotion_id=self.promotion.id)

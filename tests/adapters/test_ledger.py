@@ -318,16 +318,16 @@ class TestGuardAndDigestHolds:
     async def test_approvals_do_not_outvote_a_hold(self, ledger: Ledger) -> None:
         await self.held(ledger)
         with pytest.raises(GateClosed, match="ops release-digest llm-service"):
-            await LedgerApprovals(ledger).ensure_allowed(TARGET, V2)
+            await the_guard(ledger).ensure_allowed(TARGET, V2)
         await ledger.digest_holds.release(*let_go())
-        await LedgerApprovals(ledger).ensure_allowed(TARGET, V2)
+        await the_guard(ledger).ensure_allowed(TARGET, V2)
 
     async def test_going_back_to_what_served_is_always_allowed(self, ledger: Ledger) -> None:
         """V2 went back in staging while it served production; now V3 fails there."""
         await self.held(ledger)
         rollout = a_rollout(V3, run_id="run-3", previous_digest=V2)
         await ledger.rollouts.insert(rollout, line(rollout))
-        await LedgerApprovals(ledger).ensure_allowed(TARGET, V2)
+        await the_guard(ledger).ensure_allowed(TARGET, V2)
 
 
 class TestContractOfReports:

@@ -34,6 +34,7 @@ async def test_every_series_comes_with_its_labels(metrics: Metrics) -> None:
     both = 'label_replace(vector(1), "pod", "a", "", "") or label_replace(vector(2), "pod", "b", "", "")'
     series = await metrics.range(both, AT, AT, STEP)
     assert {one.labels["pod"]: one.points[-1].value for one in series} == {"a": 1.0, "b": 2.0}
+    assert all(set(one.labels) == {"pod"} for one in series)
 
 
 @pytest.mark.parametrize("trigger", default_triggers(), ids=lambda trigger: trigger.name)

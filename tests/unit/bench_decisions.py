@@ -289,8 +289,8 @@ def write_page(results: list[Result]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--healthy", type=int, default=300, help="runs of each healthy cell")
-    parser.add_argument("--bad", type=int, default=50, help="runs of each bad cell")
+    parser.add_argument("--healthy", type=int, default=100, help="runs of each healthy cell")
+    parser.add_argument("--bad", type=int, default=20, help="runs of each bad cell")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--write", action="store_true", help="renew the page and the plot in docs/")
     chosen = parser.parse_args()

@@ -194,7 +194,7 @@ class Witness(CrashAt):
             assert world.weights == Weights(100, 0)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(events=histories, lag=st.sampled_from([0, 1, 4]), die=st.booleans(), migrate=st.booleans())
 def test_every_history_keeps_the_invariants_and_ends_in_a_known_place(
     events: list[tuple[int, str]], lag: int, die: bool, migrate: bool

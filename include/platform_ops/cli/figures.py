@@ -91,16 +91,16 @@ async def look(desk: Desk, service: str, environment: str, *, traffic: bool = Fa
     )
 
 
-async def _unmerged(desk: Desk, service: str, environment: str) -> tuple[Hotfix, ...]:
-    return await desk.ledger.hotfixes.unmerged(service) if environment == ENVIRONMENTS[-1] else ()
-
-
 async def _on_hold(desk: Desk, service: str, environment: str) -> tuple[str, ...]:
     found = []
     for hold in await desk.ledger.digest_holds.standing(service, environment):
         release = await desk.ledger.releases.find(service, hold.digest)
         found.append(f"{release.name if release else hold.digest} (back in {hold.environment}: {hold.why})")
     return tuple(found)
+
+
+async def _unmerged(desk: Desk, service: str, environment: str) -> tuple[Hotfix, ...]:
+    return await desk.ledger.hotfixes.unmerged(service) if environment == ENVIRONMENTS[-1] else ()
 
 
 def _leased(rollout: Rollout, now: datetime) -> bool:

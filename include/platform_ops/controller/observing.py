@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from datetime import datetime, timedelta
 
 from platform_ops.core.errors import OpsError, Refused
@@ -75,8 +76,8 @@ async def _verdicts(metrics: Metrics, rollout: Rollout, now: datetime) -> tuple[
     since = _judged_from(rollout, now)
     longest = max(trigger.sustained for trigger in triggers)
     span = now - min(since, now - longest)
-    step = max(_FINEST, span / _POINTS)
-    # The last point is now itself, and the first one lies before what is judged.
+    # Whole seconds, so that many rollouts can share a query; the first point lies before what is judged.
+    step = _FINEST * max(1, math.ceil(span / _FINEST / _POINTS))
     start = now - (span // step + 2) * step
     wanted = {query: None for trigger in triggers for query in _queries(trigger, rollout)}
     answers = await asyncio.gather(*(_ask(metrics, query, start, step, now) for query in wanted))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from platform_ops.adapters.ledger import Ledger
+from platform_ops.core.digest_holds import DigestHold
 from platform_ops.core.records import Promotion
 from platform_ops.core.release import Target
 from platform_ops.core.returning import release_to_return_to, returning
@@ -80,7 +81,7 @@ class Return:
         )
         request = self._rollout_request(promotion)
         request = replace(request, plan=returning(request.plan), requested_by=f"{wanted.by}: {wanted.why}")
-        return OnTheWay(await self._controller.open(request), Phase.PROMOTED)
+        return OnTheWay(await self._controller.open(request, returning=True), Phase.PROMOTED)
 
     async def prove(self, rollout_id: str) -> list[str]:
         """What is wrong with the release on the users' way, in words; then it is asked to go back. Empty: it
@@ -97,12 +98,15 @@ class Return:
         return []
 
     async def _leave(self, rollout: Rollout) -> None:
-        """The digest that a person decided against. Hook: a hold on it belongs here."""
+        """Hold the digest that a person decided against."""
         if rollout.previous_digest is None:
             return
         why = f"{rollout.release.name} was asked for instead of {rollout.previous_digest}"
         now = self._controller.now()
         entry = entry_of(rollout, now, rollout.requested_by, "note", "LeaveRelease", why)
-        await self._ledger.journal.write(
-            replace(entry, detail={**entry.detail, "left": rollout.previous_digest})
+        entry = replace(entry, detail={**entry.detail, "left": rollout.previous_digest})
+        where, by = rollout.target, rollout.requested_by
+        hold = DigestHold(
+            where.service, where.environment, rollout.previous_digest, True, by, why, now, rollout.id
         )
+        await self._ledger.digest_holds.hold(hold, entry)

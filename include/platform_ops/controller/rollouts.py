@@ -35,23 +35,20 @@ class RolloutController:
         self._ports = ports
         self._ensure_admitted = ensure_admitted
 
-    async def open(self, request: RolloutRequest) -> str:
+    async def open(self, request: RolloutRequest, *, returning: bool = False) -> str:
         """Write the rollout into the ledger; touches nothing else. Idempotent per run; returns its id.
 
         Raises Held while another rollout of the service there is not over; one in its warm window ends.
         GateClosed when a gate, a freeze window, an incident or staging's state refuses the release now, or
-        while its digest is on hold after a rollback.
+        while its digest is on hold after a rollback; `returning` to one that served is always allowed.
         """
         known = await self._ports.ledger.rollouts.of_run(request.dag_id, request.run_id)
         if known is not None:
             return known.id
         if self._ensure_admitted is not None and request.promotion_id is not None:
             await self._ensure_admitted(request.promotion_id)
-        where, release = request.target, request.release
-        held = await self._ports.ledger.digest_holds.standing(
-            where.service, where.environment, release.digest
-        )
-        require_free(held, where.key, release.name)
+        if not returning:
+            await self._require_free(request)
         active, digest = await self._active(request.target)
         colour = active.other if active else Colour.BLUE
         rollout = self._new(request, colour, digest)
@@ -196,6 +193,13 @@ class RolloutController:
         of the `errands` in every round (pages and reports that wait in the ledger). Returns after `stop` is
         set, with every lease given back."""
         await Standby(self._ports, holder, errands).run(stop)
+
+    async def _require_free(self, request: RolloutRequest) -> None:
+        where, release = request.target, request.release
+        held = await self._ports.ledger.digest_holds.standing(
+            where.service, where.environment, release.digest
+        )
+        require_free(held, where.key, release.name)
 
     async def _active(self, target: Target) -> tuple[Colour | None, str | None]:
         """The colour that serves now, and its digest."""

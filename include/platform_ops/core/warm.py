@@ -38,7 +38,11 @@ def _unproven(observed: Observed, now: datetime) -> Transition | None:
         return None
     if report is not None and now < report.at + RECHECK_EVERY:
         failures = "; ".join(report.failures) or "there is no check in the catalog, and no check is no pass"
-        return _wait(observed, f"the new colour is not proven: {failures}", report.at + RECHECK_EVERY)
+        words = f"the new colour is not proven: {failures}"
+        if now >= rollout.phase_began + rollout.plan.warm + rollout.plan.extension:
+            # It could wait like this for ever, and nobody would hear of it.
+            return Transition(Act.HOLD, words, Phase.WARM, rollout.step)
+        return _wait(observed, words, report.at + RECHECK_EVERY)
     why = f"check {rollout.colour} before {rollout.old} goes"
     return Transition(Act.VERIFY, why, Phase.WARM, rollout.step)
 

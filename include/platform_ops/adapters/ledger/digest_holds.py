@@ -24,15 +24,24 @@ class DigestHoldTable:
         async with self._database.transaction() as connection:
             return await _standing(connection, service, environment, digest)
 
-    async def goes_back(self, service: str, environment: str, digest: str) -> bool:
-        """Whether a rollout that is not over would go back to this digest: it served, so that stays
-        allowed."""
+    async def served(self, service: str, environment: str, digest: str) -> bool:
+        """Whether going there is going back: a rollout that is not over replaced this digest, or its newest
+        promotion there ended well."""
         row = await self._database.one(
-            "SELECT 1 AS found FROM rollouts WHERE service = %s AND environment = %s AND previous_digest = %s"
-            " AND phase NOT IN ('Reclaimed', 'RolledBack') LIMIT 1",
-            (service, environment, digest),
+            "SELECT EXISTS (SELECT FROM rollouts WHERE service = %(service)s"
+            " AND environment = %(environment)s AND previous_digest = %(digest)s"
+            " AND phase NOT IN ('Reclaimed', 'RolledBack'))"
+            " OR 'promoted' = (SELECT outcome FROM promotions WHERE service = %(service)s"
+            " AND environment = %(environment)s AND digest = %(digest)s"
+            " AND outcome IN ('promoted', 'rolled_back') ORDER BY ended_at DESC LIMIT 1) AS served",
+            {"service": service, "environment": environment, "digest": digest},
         )
-        return row is not None
+        return bool(row and row["served"])
+
+    async def hold(self, hold: DigestHold, entry: Entry) -> None:
+        """Hold what a person left. A rollout holds a digest once, with one line in the journal."""
+        async with self._database.transaction() as connection:
+            await write_hold(connection, hold, entry)
 
     async def history(self, service: str, digest: str) -> tuple[DigestHold, ...]:
         """Every hold and release of a digest, oldest first."""
@@ -54,7 +63,7 @@ class DigestHoldTable:
 
 
 async def write_hold(connection: Connection, hold: DigestHold, entry: Entry) -> None:
-    """Beside the end of the rollback, in its transaction. A rollout holds once."""
+    """Beside the end of the rollback, in its transaction. A rollout holds a digest once."""
     if await _insert(connection, hold, hold.environment):
         await write_entry(connection, entry)
 
@@ -78,7 +87,8 @@ async def _insert(connection: Connection, line: DigestHold, environment: str) ->
     row = await one_row(
         connection,
         "INSERT INTO digest_holds (service, environment, digest, held, rollout_id, by_whom, why, at)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (rollout_id) DO NOTHING RETURNING number",
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
+        " ON CONFLICT (rollout_id, digest) DO NOTHING RETURNING number",
         (
             line.service,
             environment,

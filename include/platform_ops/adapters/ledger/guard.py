@@ -44,6 +44,13 @@ class LedgerApprovals:
         if reasons := await self._void(standing, standing.grant):
             raise NotApproved(f"{digest} does not start in {target.key}: {'; '.join(reasons)}")
 
+    async def _ensure_not_on_hold(self, target: Target, digest: str) -> None:
+        """What went back does not rise again, unless that is itself going back: it served there."""
+        table = self._ledger.digest_holds
+        held = await table.standing(target.service, target.environment, digest)
+        if held and not await table.served(target.service, target.environment, digest):
+            require_free(held, target.key, digest)
+
     async def _void(self, standing: Standing, grant: Grant) -> tuple[str, ...]:
         """Why the grant is void; what is found is written down, and then stays so."""
         if standing.voids:
@@ -62,11 +69,3 @@ class LedgerApprovals:
     async def _evidence(self, grant: Grant) -> Evidence:
         promotion = await self._ledger.promotions.get(grant.promotion_id)
         return await self._ledger.evidence(promotion)
-
-    async def _ensure_not_on_hold(self, target: Target, digest: str) -> None:
-        """What went back does not rise again, unless a rollout goes back to it: then it served before
-        that."""
-        table = self._ledger.digest_holds
-        held = await table.standing(target.service, target.environment, digest)
-        if held and not await table.goes_back(target.service, target.environment, digest):
-            require_free(held, target.key, digest)

@@ -5,11 +5,12 @@ CREATE TABLE ledger.digest_holds (
     environment text NOT NULL,
     digest text NOT NULL CHECK (digest ~ '^sha256:[0-9a-f]{64}$'),
     held boolean NOT NULL,
-    rollout_id uuid UNIQUE REFERENCES ledger.rollouts,
+    rollout_id uuid REFERENCES ledger.rollouts,
     by_whom text NOT NULL,
     why text NOT NULL,
     at timestamptz NOT NULL,
-    -- A rollback holds once, however often its end is written; a person's release names no rollout.
+    -- A rollback holds a digest once, however often its end is written; a person's release names no rollout.
+    UNIQUE (rollout_id, digest),
     CHECK (held = (rollout_id IS NOT NULL))
 );
 CREATE INDEX digest_holds_of ON ledger.digest_holds (service, digest, environment, number DESC);
