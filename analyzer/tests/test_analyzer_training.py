@@ -123,6 +123,9 @@ class TestModelFile:
             ({"features": ["one"]}, "other features"),
             ({"bigrams": [[0.0]]}, "27 x 27"),
             ({"threshold": "high"}, "no model"),
+            ({"threshold": float("nan")}, "NaN is no number"),
+            ({"calibration": [float("inf"), 0.0]}, "Infinity is no number"),
+            ({"threshold": 1.5}, "no probability"),
             (
                 {"trees": [{"feature": [0], "threshold": [1], "left": [0], "right": [-1], "leaf": [0, 1]}]},
                 "outside of the tree",

@@ -56,14 +56,17 @@ def read_classifier(document: bytes) -> Classifier:
     if len(document) > MAX_MODEL:
         raise BadModel(f"the model is larger than {MAX_MODEL} bytes")
     try:
-        fields = json.loads(document)
+        fields = json.loads(document, parse_constant=_no_number)
         if fields["format"] != FORMAT:
             raise BadModel(f"the model has format {fields['format']!r}; this version reads format {FORMAT}")
         if tuple(fields["features"]) != NAMES:
             raise BadModel("the model was trained for other features than this version computes")
+        threshold = float(fields["threshold"])
+        if not 0 < threshold < 1:
+            raise BadModel(f"the threshold {threshold:g} is no probability between 0 and 1")
         return Classifier(
             version=str(fields["version"]),
-            threshold=float(fields["threshold"]),
+            threshold=threshold,
             bigrams=_bigrams(fields["bigrams"]),
             trees=tuple(_tree(tree) for tree in fields["trees"]),
             calibration=(float(fields["calibration"][0]), float(fields["calibration"][1])),
@@ -72,6 +75,11 @@ def read_classifier(document: bytes) -> Classifier:
         raise
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise BadModel(f"the file is no model: {error!r}") from None
+
+
+def _no_number(word: str) -> float:
+    """Python's reader takes NaN and Infinity, and nothing is above a threshold that is not a number."""
+    raise BadModel(f"{word} is no number that a model may hold")
 
 
 def _bigrams(rows: list[list[float]]) -> Bigrams:
