@@ -143,6 +143,8 @@ class ClusterView:
                         return False
         except TimeoutError:
             raise Unavailable(f"the watch of {kept.kind} in {kept.context} fell silent") from None
+        except ValueError as torn:
+            raise Unavailable(f"the watch of {kept.kind} in {kept.context} broke off in mid-line") from torn
         finally:
             await lines.aclose()
         return True

@@ -172,6 +172,7 @@ def _error(context: str, method: str, path: str, status: int, answer: Mapping[st
         return NotFound(text)
     if status == 409:
         return Conflict(text)
-    if status == 429 or status >= 500:
+    # 410: the version that was asked for is forgotten, and a new list tells a newer one.
+    if status in (410, 429) or status >= 500:
         return Unavailable(text)
     return Refused(text)
