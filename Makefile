@@ -7,10 +7,10 @@ PYTEST := $(VENV)/python -m pytest
 
 # A shell that happens to point at some cluster must never deploy there: only CLUSTER=file counts.
 unexport KUBECONFIG
-export PATH := $(CURDIR)/$(VENV):$(CURDIR)/.platform/bin:$(PATH)
+export PATH := $(CURDIR)/$(VENV):$(CURDIR)/.platform/bin:$(PATH):$(CURDIR)/.platform/debian/usr/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help train setup demo up status down reset test lint lock test-cluster test-long bench-platform bench-analyzer
+.PHONY: help train setup demo up status down reset test lint lock test-cluster test-long bench-platform bench-analyzer bench-decisions
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ test-cluster: setup ## the system tests against another cluster: make test-clust
 bench-platform: setup ## the figures: start, memory, the cluster double, the gateway, takeovers (a platform of its own)
 	@PYTHONPATH=tests $(VENV)/python tests/platform/bench_platform.py
 
+bench-decisions: setup ## the rules on simulated traffic: false rollbacks, time to catch bad releases (ARGS=--write: into the docs)
+	@$(VENV)/python tests/unit/bench_decisions.py $(ARGS)
+
 bench-analyzer: setup ## the analyzer's figures beside its peers (DATA=labelled sets held aside, TRAIN=labelled lines, TREE=folder)
 	@$(VENV)/python analyzer/benches/bench_analyzer.py $(addprefix --data ,$(DATA)) \
 		$(addprefix --train ,$(TRAIN)) $(addprefix --tree ,$(TREE))
@@ -72,3 +75,5 @@ lock: setup ## write requirements*.txt again from the pyproject files (LOCK_ARGS
 	$(UV_COMPILE) analyzer/pyproject.toml -c requirements-dev.txt -o analyzer/requirements.txt
 	$(UV_COMPILE) astro/local/stand_in/fm_llm_solver/pyproject.toml -c requirements-dev.txt \
 		-o astro/local/stand_in/fm_llm_solver/requirements.txt
+	$(UV_COMPILE) gates/pyproject.toml analyzer/pyproject.toml astro/local/stand_in/fm_llm_solver/pyproject.toml \
+		-c requirements-dev.txt -o gates/requirements.txt

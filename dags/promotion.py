@@ -4,18 +4,24 @@
 Takes one release of a service into one environment.
 
 1. **resolve**: which release: in development the branch's head, elsewhere what the one before verified
-2. **check source**: the analyzer scans the commit in a pod of its own; a secret stops the release
-3. **build** (development only): the image is built once; its digest goes through all environments
-4. **check image**: the digest is in the registry, whole, of this commit, and not root's
-5. **approve**: votes by role and the wait timer; counted into the ledger, bound to the digest
-6. **deploy preview**: the other colour comes up at full size, without traffic
-7. **verify**: the preview passes its checks
-8. **roll out**: traffic moves step by step; every step is watched, then the bake; the old colour stays warm
-9. **verify active**: the checks again, from outside, on what users now get
-10. **record**: the next environment may take the release
+2. **admit**: no freeze window, no open incident that it does not fix; production: staging is verified, well
+3. **check source**: the analyzer scans the commit in a pod of its own; a secret stops the release.
+   **verify signatures**, beside it: every new commit is signed by its committer's key.
+   **gates**, beside them: formatter, linter, types and tests, each in its own pod, unless equal inputs passed
+4. **build** (development only): the image is built once; its digest goes through all environments
+5. **check image**: the digest is in the registry, whole, of this commit, and not root's
+6. **approve**: votes by role and the wait timer; counted into the ledger, bound to the digest
+7. **deploy preview**: gates and admission are asked again; the other colour comes up full, without traffic
+8. **verify**: the preview passes its checks
+9. **roll out**: traffic moves step by step; every step is watched, then the bake; the old colour stays warm
+10. **verify active**: the checks again, from outside, on what users now get
+11. **advance branch** (development): `staging` moves on to the commit.
+    **merge** (production): `main` gets a signed merge that names release and digest, and a version tag
+12. **record**: the next environment may take the release
 
-When a step after 6 fails, the rollout controller has already put traffic back on the old colour and proved
-that. The run ends red, and one page says what happened, what was done and what to do.
+When a step from 7 to 10 fails, the rollout controller has already put traffic back on the old colour and
+proved that. No later step moves traffic. The run ends red, and one page says what happened, what was done
+and what to do.
 """
 
 from __future__ import annotations
@@ -27,8 +33,11 @@ from platform_ops.orchestration import paging, way
 from platform_ops.orchestration import promotion as steps
 from platform_ops.orchestration.approval import approve
 from platform_ops.orchestration.branch import promoted_asset
+from platform_ops.orchestration.gate import source_gates
+from platform_ops.orchestration.releasing import PATIENT, advance_branch, merge
 from platform_ops.orchestration.rollout import RolloutOperator, VerifyActiveOperator
 from platform_ops.orchestration.service_dag import promotion_dag, promotions
+from platform_ops.orchestration.signatures import verify_signatures
 from platform_ops.orchestration.source_check import SourceCheck
 from platform_ops.orchestration.step import step
 
@@ -37,7 +46,12 @@ def promotion(service: str, environment: str) -> DAG:
     where = {"service": service, "environment": environment}
     with promotion_dag(**where, doc=__doc__) as dag:
         resolve = step(steps.resolve)(**where)
-        check_source = SourceCheck(task_id="check_source", **where)
+        admit = step(steps.admit)(**where)
+        checks = [
+            SourceCheck(task_id="check_source", **where),
+            step(verify_signatures)(**where),
+            source_gates(**where),
+        ]
         check_image = step(steps.check_image)(**where)
         approved = approve(**where)
         deploy_preview = RolloutOperator(task_id="deploy_preview", until=Phase.VERIFYING, **where)
@@ -46,11 +60,15 @@ def promotion(service: str, environment: str) -> DAG:
         verify_active = VerifyActiveOperator(task_id="verify_active", **where)
         record = step(steps.record, outlets=[promoted_asset(**where)])(**where)
 
-        resolve >> check_source
-        built = check_source
+        resolve >> admit >> checks
+        built = checks >> step(steps.build)(**where) if way.builds(environment) else checks
+        built >> check_image >> approved >> deploy_preview >> verify >> roll_out >> verify_active
+        released = verify_active
         if way.builds(environment):
-            built = check_source >> step(steps.build)(**where)
-        built >> check_image >> approved >> deploy_preview >> verify >> roll_out >> verify_active >> record
+            released = verify_active >> step(advance_branch, **PATIENT)(**where)
+        elif way.goes_live(environment):
+            released = verify_active >> step(merge, **PATIENT)(**where)
+        released >> record
 
         paging.page_when_anything_fails(record, **where)
     return dag

@@ -1,10 +1,12 @@
 """
 # Rollback
 
-Takes the traffic of a service back to the version before, within the warm window.
+Takes the traffic of a service back to the version before, within the warm window; or, with the field *To*, to
+an earlier release that served here.
 
 1. **roll back**: the controller makes sure that the old colour is ready and large enough, moves all traffic,
-   sees it in real responses, and runs the old version's checks
+   sees it in real responses, and runs the old version's checks. An earlier release is deployed first, and
+   checked before all traffic goes to it at once
 
 A run named `controller__…` was started by the controller: it went back by itself in the warm window, after a
 trigger was breached. Such a run only tells of that rollback and is always red.

@@ -6,11 +6,14 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from platform_ops.adapters.ledger import Ledger
+from platform_ops.catalog.models import ENVIRONMENTS
+from platform_ops.core.digest_holds import DigestHold, held_entry
+from platform_ops.core.drift import HandChange, Outcome
 from platform_ops.core.errors import (
     GateClosed,
     Held,
@@ -20,12 +23,22 @@ from platform_ops.core.errors import (
     StaleHolder,
     Unavailable,
 )
+from platform_ops.core.migration import JobState, Migration, MigrationStatus
 from platform_ops.core.paging import Page, QueuedPage
-from platform_ops.core.ports import ColourStatus, Fence, Manifest, Point, ProbeAnswer, RouteState
+from platform_ops.core.ports import (
+    ColourStatus,
+    Fence,
+    ImageFacts,
+    Manifest,
+    Point,
+    ProbeAnswer,
+    RouteState,
+    Series,
+)
 from platform_ops.core.records import Entry
 from platform_ops.core.release import Colour, Target, Weights
 from platform_ops.core.reports import Report
-from platform_ops.core.state import Hold, Phase, Rollout, Wish
+from platform_ops.core.state import Hold, Phase, Rollout, Wish, heeded
 
 R = TypeVar("R")
 
@@ -96,6 +109,20 @@ class ManualClock:
         woken.set_result(None)
 
 
+class SkewedClock:
+    """A process whose clock is off; it sleeps as long as everybody."""
+
+    def __init__(self, true: ManualClock) -> None:
+        self._true = true
+        self.off_by = timedelta()
+
+    def now(self) -> datetime:
+        return self._true.now() + self.off_by
+
+    async def sleep(self, duration: timedelta) -> None:
+        await self._true.sleep(duration)
+
+
 @dataclass
 class Behaviour:
     """How a version behaves in this world."""
@@ -104,9 +131,20 @@ class Behaviour:
     """None: it never becomes ready."""
     error_share: float = 0.0
     p95: float = 0.1
-    """Seconds."""
+    """Seconds; all requests take so long."""
+    failing_probes: float = 0.0
+    """Share of the kubelet's probes."""
+    memory: float = 0.3
+    """Share of its limit that each pod uses."""
     checks: str = ""
     """What its checks answer instead of 200; empty: they pass."""
+
+
+@dataclass
+class _Job:
+    rollout_id: str
+    ends: datetime
+    fails: str = ""
 
 
 @dataclass
@@ -121,22 +159,39 @@ class _Deployment:
 
 @dataclass(frozen=True)
 class _Segment:
-    """From `start` on, requests and errors a second of each colour."""
+    """From `start` on: by counter and colour, how much is counted a second and what was counted before."""
 
     start: datetime
-    requests: Mapping[Colour, float]
-    errors: Mapping[Colour, float]
-    p95: Mapping[Colour, float]
-    requests_before: Mapping[Colour, float]
-    errors_before: Mapping[Colour, float]
+    rates: Mapping[str, Mapping[Colour, float]]
+    before: Mapping[str, Mapping[Colour, float]]
+    memory: Mapping[Colour, float]
+
+
+COUNTERS = ("requests", "errors", "slow", "probes", "failed probes")
+SCRAPE = timedelta(seconds=5)
+PROBES_A_SECOND = 1.0
+
+
+def _asked_for(expression: str) -> str:
+    """Which of the World's figures a query of `core.triggers` is about."""
+    if "count_over_time" in expression:
+        return "scrapes"
+    if "container_memory_working_set_bytes" in expression:
+        return "memory"
+    if "prober_probe_total" in expression:
+        return "failed probes" if 'result="failed"' in expression else "probes"
+    if "rq_time_bucket" in expression:
+        assert 'le=~"5000' in expression, "this world is slow or not at 5 s only"
+        return "slow"
+    return "errors" if '"5.."' in expression else "requests"
 
 
 @dataclass
 class World:
     """One service in one environment: a cluster, a route, a gateway that counts, users that send requests.
 
-    It is the Workloads, TrafficRouter, Metrics and Probe of its controller. `away` names the ports that do
-    not answer; `effects` is what was really done, in order.
+    It is the Workloads, TrafficRouter, Metrics, Probe, Images and Migrations of its controller. `away` names
+    the ports that do not answer; `effects` is what was really done, in order.
     """
 
     clock: ManualClock
@@ -150,15 +205,27 @@ class World:
     gateway_lag: timedelta = timedelta(0)
     counts_probes: bool = False
     """The gateway counts the controller's own requests, too."""
+    selected: Colour | None = None
+    """What the Service selects."""
     token: int = 0
     approved: set[str] = field(default_factory=set)
     away: set[str] = field(default_factory=set)
     refuses: str = ""
     """The API refuses manifests with these words."""
+    lost_blobs: set[str] = field(default_factory=set)
+    """Digests whose image the registry has no longer whole."""
+    migration_takes: timedelta | None = timedelta(seconds=2)
+    """None: it never ends."""
+    migration_fails: str = ""
+    """The log of a migration that fails."""
+    migration_breaks: dict[str, str] = field(default_factory=dict)
+    """Digest to what its checks answer once the migration ran."""
+    jobs: dict[str, _Job] = field(default_factory=dict)
     effects: list[str] = field(default_factory=list)
     after_effect: Callable[[], None] = lambda: None
     _segments: list[_Segment] = field(default_factory=list)
     _first_traffic: dict[Colour, datetime] = field(default_factory=dict)
+    _scrapes: dict[tuple[str, Colour], list[Point]] = field(default_factory=dict)
     _turn: itertools.count[int] = field(default_factory=itertools.count)
 
     def serve(self, colour: Colour, digest: str, replicas: int = 2) -> None:
@@ -166,6 +233,7 @@ class World:
         long_ago = self.clock.now() - timedelta(days=30)
         self.deployments[colour] = _Deployment(digest, replicas, long_ago)
         self.approved.add(digest)
+        self.selected = colour
         self._route(Weights.towards(colour, 100))
 
     def behave(self, digest: str, **how: Any) -> None:
@@ -178,6 +246,10 @@ class World:
         deployment.lost = number
         deployment.failing = (words,) if words else ()
         self._new_segment()
+
+    def move_by_hand(self, weights: Weights) -> None:
+        """Somebody patches the route without asking anybody."""
+        self._route(weights)
 
     # Workloads
 
@@ -213,10 +285,44 @@ class World:
             self._done(f"remove {colour}")
 
     async def selected_colour(self, target: Target) -> Colour | None:
-        return self.weights.majority
+        return self.selected
 
     async def select_colour(self, target: Target, colour: Colour) -> None:
         self._answer("workloads")
+        if self.selected is not colour:
+            self._done(f"select {colour}")
+        self.selected = colour
+
+    # Images
+
+    async def inspect(self, service: str, digest: str) -> ImageFacts:
+        self._answer("images")
+        if digest in self.lost_blobs:
+            raise Refused(f"{digest}: the blob sha256:1 is missing; push the image again")
+        return ImageFacts(digest, 1)
+
+    # Migrations
+
+    async def migration_status(self, target: Target, job: str) -> MigrationStatus:
+        self._answer("workloads")
+        known = self.jobs.get(job)
+        if known is None:
+            return MigrationStatus(JobState.ABSENT)
+        if self.clock.now() < known.ends:
+            return MigrationStatus(JobState.RUNNING, known.rollout_id)
+        if known.fails:
+            return MigrationStatus(JobState.FAILED, known.rollout_id, known.fails)
+        for digest, answer in self.migration_breaks.items():
+            self.behave(digest, checks=answer)
+        return MigrationStatus(JobState.SUCCEEDED, known.rollout_id)
+
+    async def start_migration(self, target: Target, migration: Migration, rollout_id: str) -> None:
+        seen = await self.migration_status(target, migration.job)
+        another = seen.rollout_id != rollout_id
+        if seen.state is JobState.ABSENT or (seen.state is JobState.FAILED and another):
+            takes = self.migration_takes if self.migration_takes is not None else timedelta(days=365)
+            self.jobs[migration.job] = _Job(rollout_id, self.clock.now() + takes, self.migration_fails)
+            self._done(f"migrate {migration.job}")
 
     # TrafficRouter
 
@@ -236,6 +342,8 @@ class World:
                 if deployment.digest not in self.approved:
                     raise NotApproved(f"{deployment.digest} is not approved")
         self.token = fence.token
+        if weights.routed and 100 in (weights.blue, weights.green):
+            self.selected = weights.majority
         if weights != self.weights:
             self._route(weights)
             self._done(f"shift blue {weights.blue} green {weights.green}")
@@ -244,21 +352,28 @@ class World:
 
     async def range(
         self, expression: str, start: datetime, end: datetime, step: timedelta
-    ) -> tuple[Point, ...]:
+    ) -> tuple[Series, ...]:
+        """A point for each scrape, and the last one. The future has none, whatever the asker's clock says."""
         self._answer("metrics")
-        colour = Colour.BLUE if "-blue/" in expression else Colour.GREEN
+        colour = Colour.BLUE if "-blue" in expression else Colour.GREEN
         first = self._first_traffic.get(colour)
-        if first is None:
+        end = min(end, self.clock.now())
+        if first is None or max(start, first) > end:
             return ()
-        begin = start
-        while begin < first:
-            begin += step
-        times = [begin + n * step for n in range(int((end - begin) / step) + 1)] if begin <= end else []
-        return tuple(Point(t, self._value(expression, colour, t)) for t in times)
+        what = _asked_for(expression)
+        scrapes = self._scrapes.setdefault((what, colour), [])
+        while first + len(scrapes) * SCRAPE <= end:
+            at = first + len(scrapes) * SCRAPE
+            scrapes.append(Point(at, self._value(what, colour, at)))
+        begin = max(0, -((first - start) // SCRAPE))
+        points = scrapes[begin : (end - first) // SCRAPE + 1]
+        if not points or points[-1].at < end:
+            points.append(Point(end, self._value(what, colour, end)))
+        return (Series(tuple(points)),)
 
     async def instant(self, expression: str, at: datetime) -> float | None:
-        points = await self.range(expression, at, at, seconds(1))
-        return points[-1].value if points else None
+        series = await self.range(expression, at, at, seconds(1))
+        return series[0].points[-1].value if series else None
 
     # Probe
 
@@ -288,8 +403,8 @@ class World:
         self._first_traffic.setdefault(colour, self.clock.now())
         self._new_segment()
         last = self._segments.pop()
-        counted = {**last.requests_before, colour: last.requests_before[colour] + 1}
-        self._segments.append(replace(last, requests_before=counted))
+        requests = {**last.before["requests"], colour: last.before["requests"][colour] + 1}
+        self._segments.append(replace(last, before={**last.before, "requests": requests}))
 
     def _weighted(self) -> Colour | None:
         """Every hundred requests are shared exactly as the weights say."""
@@ -333,39 +448,45 @@ class World:
         self._new_segment()
 
     def _new_segment(self) -> None:
-        requests, errors, p95 = {}, {}, {}
-        requests_before, errors_before = dict.fromkeys(Colour, 0.0), dict.fromkeys(Colour, 0.0)
+        now = self.clock.now()
+        before = {what: dict.fromkeys(Colour, 0.0) for what in COUNTERS}
         if self._segments:
             last = self._segments[-1]
-            lasted = (self.clock.now() - last.start).total_seconds()
-            requests_before = {c: last.requests_before[c] + last.requests[c] * lasted for c in Colour}
-            errors_before = {c: last.errors_before[c] + last.errors[c] * lasted for c in Colour}
+            lasted = (now - last.start).total_seconds()
+            for what, counted in before.items():
+                for colour in Colour:
+                    counted[colour] = last.before[what][colour] + last.rates[what][colour] * lasted
+        rates: dict[str, dict[Colour, float]] = {what: {} for what in COUNTERS}
+        memory = {}
         for colour in Colour:
             deployment = self.deployments.get(colour)
             behaviour = self._behaviour(deployment.digest) if deployment else Behaviour()
-            requests[colour] = self.rate * self.shown.of(colour) / 100
-            share = behaviour.error_share if self._ready(colour) else 1.0
-            errors[colour] = requests[colour] * share
-            p95[colour] = behaviour.p95
-        now = self.clock.now()
-        self._segments.append(_Segment(now, requests, errors, p95, requests_before, errors_before))
+            requests = self.rate * self.shown.of(colour) / 100
+            rates["requests"][colour] = requests
+            rates["errors"][colour] = requests * (behaviour.error_share if self._ready(colour) else 1.0)
+            rates["slow"][colour] = requests if behaviour.p95 > 5 else 0.0
+            rates["probes"][colour] = PROBES_A_SECOND
+            rates["failed probes"][colour] = PROBES_A_SECOND * behaviour.failing_probes
+            memory[colour] = behaviour.memory
+        self._segments.append(_Segment(now, rates, before, memory))
 
-    def _value(self, expression: str, colour: Colour, at: datetime) -> float:
-        if "histogram_quantile" in expression:
-            return [s for s in self._segments if s.start <= at][-1].p95[colour]
-        segment = next(s for s in reversed(self._segments) if s.start <= at)
-        bad = '"5.."' in expression
-        before = (segment.errors_before if bad else segment.requests_before)[colour]
-        rate = (segment.errors if bad else segment.requests)[colour]
-        return before + rate * (at - segment.start).total_seconds()
+    def _value(self, what: str, colour: Colour, at: datetime) -> float:
+        segment = next(one for one in reversed(self._segments) if one.start <= at)
+        if what == "scrapes":
+            return 24.0
+        if what == "memory":
+            return segment.memory[colour]
+        lasted = (at - segment.start).total_seconds()
+        return segment.before[what][colour] + segment.rates[what][colour] * lasted
 
 
 class MemoryRollouts:
     """The rules of the ledger's rollouts: one at a time per target, leases, tokens, people's columns."""
 
-    def __init__(self, journal: MemoryJournal) -> None:
+    def __init__(self, journal: MemoryJournal, holds: MemoryDigestHolds) -> None:
         self._rows: dict[str, Rollout] = {}
         self._journal = journal
+        self._holds = holds
         self._tokens = itertools.count(1)
 
     async def insert(self, rollout: Rollout, opened: Entry) -> Rollout:
@@ -414,6 +535,10 @@ class MemoryRollouts:
             if not r.phase.terminal and (r.lease_until is None or r.lease_until <= now)
         )
 
+    async def of(self, service: str, environment: str, limit: int = 50) -> tuple[Rollout, ...]:
+        key = f"{service}/{environment}"
+        return tuple(r for r in reversed(self._rows.values()) if r.target.key == key)[:limit]
+
     async def ended_badly(self, after: datetime) -> tuple[Rollout, ...]:
         bad = (Phase.ROLLED_BACK, Phase.NEEDS_ATTENTION)
         return tuple(r for r in self._rows.values() if r.phase in bad and r.phase_began >= after)
@@ -434,7 +559,9 @@ class MemoryRollouts:
         if row.token == token:
             self._rows[rollout_id] = replace(row, lease_until=now)
 
-    async def save(self, rollout: Rollout, entry: Entry | None = None) -> None:
+    async def save(
+        self, rollout: Rollout, entry: Entry | None = None, hold: DigestHold | None = None
+    ) -> None:
         row = self._fenced(rollout.id, rollout.token)
         names = (
             "phase",
@@ -445,11 +572,14 @@ class MemoryRollouts:
             "shifted_at",
             "since",
             "checked",
+            "baseline",
             "reason",
         )
         self._rows[row.id] = replace(row, **{name: getattr(rollout, name) for name in names})
         if entry is not None:
             await self._journal.write(entry)
+        if hold is not None:
+            await self._holds.hold(hold, held_entry(rollout, hold))
 
     async def raise_goal(self, rollout_id: str, goal: Phase) -> Rollout:
         row = await self.get(rollout_id)
@@ -471,7 +601,7 @@ class MemoryRollouts:
 
     async def wish_back(self, rollout_id: str, wish: Wish, entry: Entry) -> Rollout:
         row = self._running(await self.get(rollout_id))
-        if row.wish is not None and row.phase is not Phase.NEEDS_ATTENTION:
+        if not heeded(wish, row):
             return row
         if row.phase is Phase.NEEDS_ATTENTION:
             row = replace(row, phase=Phase.ROLLING_BACK, entered_at=wish.at, since=None, checked=None)
@@ -503,6 +633,42 @@ class MemoryJournal:
 
     async def of_rollout(self, rollout_id: str) -> tuple[Entry, ...]:
         return tuple(e for e in self.entries if e.rollout_id == rollout_id)
+
+
+class MemoryDigestHolds:
+    """Lines of holds and releases; the newest of a digest in an environment counts."""
+
+    def __init__(self, journal: MemoryJournal) -> None:
+        self.lines: list[DigestHold] = []
+        self._journal = journal
+
+    async def standing(
+        self, service: str, environment: str | None = None, digest: str | None = None
+    ) -> tuple[DigestHold, ...]:
+        until = len(ENVIRONMENTS) if environment is None else ENVIRONMENTS.index(environment) + 1
+        newest = {
+            (line.environment, line.digest): line
+            for line in self.lines
+            if line.service == service
+            and line.environment in ENVIRONMENTS[:until]
+            and digest in (None, line.digest)
+        }
+        return tuple(line for line in newest.values() if line.held)
+
+    async def hold(self, hold: DigestHold, entry: Entry) -> None:
+        if all((one.rollout_id, one.digest) != (hold.rollout_id, hold.digest) for one in self.lines):
+            self.lines.append(hold)
+            await self._journal.write(entry)
+
+    async def history(self, service: str, digest: str) -> tuple[DigestHold, ...]:
+        return tuple(line for line in self.lines if (line.service, line.digest) == (service, digest))
+
+    async def release(self, release: DigestHold, entry: Entry) -> tuple[DigestHold, ...]:
+        ended = await self.standing(release.service, None, release.digest)
+        for hold in ended:
+            self.lines.append(replace(release, environment=hold.environment))
+            await self._journal.write(replace(entry, environment=hold.environment))
+        return ended
 
 
 class MemoryOutbox:
@@ -572,6 +738,34 @@ class MemoryReports:
             self.kept[rollout_id] = replace(report, attempts=report.attempts + 1, **outcome)
 
 
+class MemoryHandChanges:
+    def __init__(self, journal: MemoryJournal) -> None:
+        self.rows: dict[int, HandChange] = {}
+        self._journal = journal
+
+    async def begin(self, change: HandChange, intent: Entry) -> HandChange:
+        newest = await self.newest(change.event)
+        if newest is not None and newest.ended_at is None:
+            return newest
+        number = len(self.rows) + 1
+        self.rows[number] = replace(change, number=number)
+        await self._journal.write(intent)
+        return self.rows[number]
+
+    async def newest(self, event: str) -> HandChange | None:
+        return next((row for row in reversed(self.rows.values()) if row.event == event), None)
+
+    async def finish(self, number: int, outcome: Outcome, said: str, at: datetime, done: Entry) -> bool:
+        if self.rows[number].ended_at is not None:
+            return False
+        self.rows[number] = replace(self.rows[number], outcome=outcome, said=said, ended_at=at)
+        await self._journal.write(done)
+        return True
+
+    async def of_rollout(self, rollout_id: str) -> tuple[HandChange, ...]:
+        return tuple(row for row in self.rows.values() if row.rollout_id == rollout_id)
+
+
 class MemoryOutcomes:
     """Only how promotions ended."""
 
@@ -592,10 +786,12 @@ class MemoryLedger:
     def __init__(self, clock: ManualClock) -> None:
         self.away = False
         self.journal_table = MemoryJournal()
-        self.rollout_table = MemoryRollouts(self.journal_table)
+        self.hold_table = MemoryDigestHolds(self.journal_table)
+        self.rollout_table = MemoryRollouts(self.journal_table, self.hold_table)
         self.outbox_table = MemoryOutbox(clock)
         self.report_table = MemoryReports(clock)
         self.outcome_table = MemoryOutcomes()
+        self.hand_table = MemoryHandChanges(self.journal_table)
 
     def connection(self, process: CrashAt | None = None) -> Ledger:
         """As one process sees it: after its death it writes nothing more."""
@@ -605,9 +801,11 @@ class MemoryLedger:
             "outbox": self.outbox_table,
             "reports": self.report_table,
             "promotions": self.outcome_table,
+            "digest_holds": self.hold_table,
+            "hand_changes": self.hand_table,
         }
         wrapped: dict[str, Any] = {name: _Table(self, table, process) for name, table in tables.items()}
-        missing = dict.fromkeys(("releases", "gates", "approvals"))
+        missing = {one.name: None for one in fields(Ledger) if one.name not in wrapped}
         return Ledger(**wrapped, **missing)  # type: ignore[arg-type]
 
 
@@ -646,3 +844,16 @@ class CrashAt:
         if len(self.reached) == self._number or label == self._label:
             self.dead = True
             raise Killed
+
+
+class WorldMigrations:
+    """The Migrations port of a world, whose own `status` is that of its Workloads."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def status(self, target: Target, job: str) -> MigrationStatus:
+        return await self._world.migration_status(target, job)
+
+    async def start(self, target: Target, migration: Migration, rollout_id: str) -> None:
+        await self._world.start_migration(target, migration, rollout_id)

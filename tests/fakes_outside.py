@@ -5,14 +5,19 @@ They obey the rules that `tests/adapters` shows of the real ones."""
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from platform_ops.core.errors import NotFound, Refused, Unavailable
 from platform_ops.core.ports import ImageFacts
+from platform_ops.core.source import Commit
+
+_BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class MemoryChat:
@@ -78,6 +83,10 @@ class MemoryImages:
         self.tags[service, tag] = digest
         return digest
 
+    async def bill_of_materials(self, service: str, digest: str, created: datetime) -> bytes:
+        facts = await self.inspect(service, digest)
+        return json.dumps({"version": digest, "labels": dict(facts.labels), "at": str(created)}).encode()
+
     def reference(self, service: str, digest: str) -> str:
         return f"{self.registry}/{service}@{digest}"
 
@@ -87,6 +96,7 @@ class FakeCommit:
     id: str
     author: str
     files: Mapping[str, str]
+    message: str = "change"
 
 
 class MemoryRepository:
@@ -106,10 +116,26 @@ class MemoryRepository:
             raise Refused(f"{service} {commit[:8]}: pyproject.toml states no project.version")
         return version
 
+    async def committed_at(self, service: str, commit: str) -> datetime:
+        self._find(commit)
+        return _BEGINNING
+
     async def authors(self, service: str, commit: str, since: str | None) -> frozenset[str]:
         history = self._find(commit)
         start = len(history) - 1 if since is None else [one.id for one in history].index(since) + 1
         return frozenset(one.author for one in history[start:])
+
+    async def history(self, service: str, commit: str, since: str | None) -> Sequence[Commit]:
+        known = {one.id for one in self._find(since)} if since else set()
+        line = self._find(commit)
+        parents = {one.id: (before.id,) for before, one in pairwise(line)}
+        return [
+            Commit(
+                one.id, parents.get(one.id, ()), one.author, one.author, one.author, _BEGINNING, one.message
+            )
+            for one in reversed(line)
+            if one.id not in known
+        ]
 
     async def is_ancestor(self, service: str, ancestor: str, commit: str) -> bool:
         return ancestor in {one.id for one in self._find(commit)}

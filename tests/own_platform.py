@@ -23,7 +23,7 @@ from local_platform.product import OWNER_ONLY, all_settings
 from local_platform.services.airflow import passwords
 from local_platform.services.git import PUBLIC_PREFIX, Git
 from local_platform.services.part import Part
-from local_platform.sources import SOURCES, ServiceRepository
+from local_platform.sources import ServiceRepository
 from local_platform.supervisor import Supervisor
 
 WITHOUT_AIRFLOW = tuple(
@@ -113,8 +113,7 @@ class OwnPlatform:
 
     def repository(self, service: str, clone: Path) -> ServiceRepository:
         """A developer's clone of a service's repository on this platform."""
-        bare = Git(self.supervisor.platform).repository(service)
-        return ServiceRepository(str(bare), clone, CHECKOUT / SOURCES[service])
+        return Git(self.supervisor.platform).clone(service, clone)
 
     def public_url(self, service: str) -> str:
         return f"{PUBLIC_PREFIX}{service}.git"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from fakes import CrashAt, ManualClock, MemoryLedger, World, seconds
+from fakes import CrashAt, ManualClock, MemoryLedger, SkewedClock, World, WorldMigrations, seconds
 
 from platform_ops.controller.rollouts import (
     NoCrashPoints,
@@ -14,6 +14,7 @@ from platform_ops.controller.rollouts import (
     RolloutRequest,
     RolloutView,
 )
+from platform_ops.core.migration import Migration
 from platform_ops.core.plan import Check, Plan, Step
 from platform_ops.core.release import Colour, Release, Target
 from platform_ops.core.state import Phase, Rollout
@@ -61,11 +62,13 @@ class Scene:
     """One world, one ledger, as many processes as the test starts."""
 
     clock: ManualClock = field(default_factory=ManualClock)
+    of_controller: SkewedClock = field(init=False)
     world: World = field(init=False)
     ledger: MemoryLedger = field(init=False)
 
     def __post_init__(self) -> None:
         self.world = World(self.clock)
+        self.of_controller = SkewedClock(self.clock)
         self.ledger = MemoryLedger(self.clock)
 
     def with_v1(self) -> Scene:
@@ -84,8 +87,10 @@ class Scene:
             world,
             world,
             self.ledger.connection(process),
-            self.clock,
+            self.of_controller,
             process or NoCrashPoints(),
+            world,
+            WorldMigrations(world),
         )
 
     async def roll_out(
@@ -120,3 +125,8 @@ def quick(plan: Plan = PLAN, **changes: object) -> Plan:
     """The plan with steps of 10 s and everything else as given."""
     steps = tuple(Step(step.weight, seconds(10)) for step in plan.steps)
     return replace(plan, **{"steps": steps, "bake": seconds(10), **changes})
+
+
+def migrating(plan: Plan = PLAN, job: str = "llm-service-migrate-2") -> Plan:
+    """The plan with a schema migration before the preview."""
+    return replace(plan, migration=Migration(job, timedelta(minutes=5), ()))

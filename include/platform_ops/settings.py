@@ -43,14 +43,26 @@ class Settings:
     registry_plain_http: str = ""
     """`1` for a registry without TLS on loopback."""
     registry_user: str = ""
-    """User of the registry, where it asks for one."""
+    """User of the registry, where it asks for one; development's build pushes with it."""
     registry_password: str = ""
     """Password or token of that user."""
     build_command: str = ""
     """Command that builds and pushes an image, with {context} {repository} {tag} {metadata_file}; empty:
-    docker buildx. Labels are appended as `--label key=value`."""
+    docker buildx. Labels are appended as `--label key=value`. It stands in the statement of provenance, so it
+    must hold no secret."""
+    builder_id: str = "https://platform-ops.io/builder"
+    """Who builds, in the statements of provenance: a URI of this installation. Another one's are refused."""
+    allowed_signers: str = ""
+    """File of more keys that may sign commits, in the format of `ssh-keygen`'s allowed signers."""
+    signing_key: str = ""
+    """Private ssh key of the service identity: it signs merges and version tags. Only those who promote
+    need it."""
     scanner_image: str = ""
     """Image of the analyzer that scans sources, by digest."""
+    gates_image: str = ""
+    """Image of the gate runner, by digest."""
+    gate_policy: str = str(_INCLUDE / "config" / "gate-policy.yaml")
+    """Path of the gate policy."""
     xcom_image: str = ""
     """Image of the side-car that hands a pod's result over."""
     jobs_namespace: str = "platform-ops-jobs"

@@ -12,16 +12,27 @@ from weakref import WeakKeyDictionary
 import httpx
 
 from platform_ops.adapters.airflow_api import AirflowApi
+from platform_ops.adapters.attestations import RegistryAttestations
 from platform_ops.adapters.clock import SystemClock
 from platform_ops.adapters.cluster_view import ClusterView
+from platform_ops.adapters.follow_ups import FollowUps
 from platform_ops.adapters.gathered_metrics import GatheredMetrics
-from platform_ops.adapters.git import GitRepositories
+from platform_ops.adapters.git import (
+    GitBranches,
+    GitRepositories,
+    GitSignatures,
+    Identity,
+    Mirrors,
+    listed_signers,
+)
+from platform_ops.adapters.hands import Hands
 from platform_ops.adapters.images import DEFAULT_BUILD_COMMAND, ImageName, RegistryImages
 from platform_ops.adapters.kube_api import KubeApi
 from platform_ops.adapters.kubernetes import KubernetesWorkloads
 from platform_ops.adapters.ledger import Ledger
 from platform_ops.adapters.ledger.guard import LedgerApprovals
 from platform_ops.adapters.manifests import Manifests
+from platform_ops.adapters.migrations import KubernetesMigrations
 from platform_ops.adapters.object_store import S3ObjectStore
 from platform_ops.adapters.outbox import Pager
 from platform_ops.adapters.probe import HttpProbe
@@ -29,18 +40,34 @@ from platform_ops.adapters.prometheus import PrometheusMetrics
 from platform_ops.adapters.registry import Credentials, Registry
 from platform_ops.adapters.reporter import Reporter
 from platform_ops.adapters.slack import SlackChat
-from platform_ops.adapters.traffic import HTTPRouteRouter
-from platform_ops.catalog.load import Loaded, load_last_valid
-from platform_ops.catalog.models import Catalog
+from platform_ops.adapters.traffic import Guard, HTTPRouteRouter, RouterOfTarget, ServiceRouter
+from platform_ops.catalog.last_valid import Loaded
+from platform_ops.catalog.load import load_last_valid
+from platform_ops.catalog.models import ENVIRONMENTS, Catalog
+from platform_ops.catalog.policy import load_last_valid_policy
+from platform_ops.catalog.policy_models import GatePolicy
 from platform_ops.catalog.profiles import with_profile
+from platform_ops.controller.admission import Admission
+from platform_ops.controller.handwork import Handwork
 from platform_ops.controller.planning import rollout_request
+from platform_ops.controller.returning import Return
 from platform_ops.controller.rollouts import NoCrashPoints, Ports, RolloutController, RolloutRequest
 from platform_ops.core.errors import CatalogError
 from platform_ops.core.ports import Clock, CrashPoints, Metrics
 from platform_ops.core.records import Promotion
+from platform_ops.core.release import Router, Target
 from platform_ops.settings import Settings, settings
 
-__all__ = ["Desk", "Settings", "catalog", "connect", "connect_shared", "require_valid_catalog", "settings"]
+__all__ = [
+    "Desk",
+    "Settings",
+    "catalog",
+    "connect",
+    "connect_shared",
+    "gate_policy",
+    "require_valid_catalog",
+    "settings",
+]
 
 _HTTP_TIMEOUT = httpx.Timeout(10.0)
 _GATHER = 0.02
@@ -51,12 +78,18 @@ _NEVER_BY_PROXY = {"all://127.0.0.1": None, "all://localhost": None}
 
 def catalog() -> Catalog:
     """The last valid catalog with this process's profile applied. Reads files only."""
-    return _loaded(settings()).catalog
+    return _loaded(settings()).value
+
+
+def gate_policy() -> GatePolicy:
+    """The last valid gate policy. Reads files only."""
+    return _loaded_policy(settings()).value
 
 
 def require_valid_catalog() -> None:
-    """Raises CatalogError with every problem when the file itself is broken, whatever the copy says."""
-    if problems := _loaded(settings()).problems:
+    """Raises CatalogError with every problem of catalog and gate policy, whatever their valid copies say."""
+    chosen = settings()
+    if problems := (*_loaded(chosen).problems, *_loaded_policy(chosen).problems):
         raise CatalogError(problems)
 
 
@@ -85,7 +118,11 @@ class Desk:
 
     @cached_property
     def catalog(self) -> Catalog:
-        return _loaded(self.settings).catalog
+        return _loaded(self.settings).value
+
+    @cached_property
+    def gate_policy(self) -> GatePolicy:
+        return _loaded_policy(self.settings).value
 
     @cached_property
     def kube(self) -> KubeApi:
@@ -105,8 +142,23 @@ class Desk:
         return KubernetesWorkloads(self.kube, self.manifests.service, reader=reader)
 
     @cached_property
-    def router(self) -> HTTPRouteRouter:
-        return HTTPRouteRouter(self.kube, self.workloads, LedgerApprovals(self.ledger), self.manifests.route)
+    def migrations(self) -> KubernetesMigrations:
+        return KubernetesMigrations(self.kube)
+
+    @cached_property
+    def approvals(self) -> LedgerApprovals:
+        """The guard. Who holds a role is read anew each time: a person may have been taken out of it."""
+        return LedgerApprovals(
+            self.ledger, self.clock, lambda role: _loaded(self.settings).value.people_with(role)
+        )
+
+    @cached_property
+    def router(self) -> RouterOfTarget:
+        guard = Guard(self.workloads, self.approvals)
+        route, service = self.manifests.route, self.manifests.service
+        by_weight = HTTPRouteRouter(self.kube, self.workloads, guard, route)
+        by_selector = ServiceRouter(self.kube, self.workloads, guard, service, route)
+        return RouterOfTarget({Router.HTTP_ROUTE: by_weight, Router.SERVICE: by_selector})
 
     @cached_property
     def metrics(self) -> Metrics:
@@ -115,22 +167,50 @@ class Desk:
 
     @cached_property
     def probe(self) -> HttpProbe:
-        return HttpProbe(self._http, self.settings.gateway_url)
+        return HttpProbe(self._http, self.settings.gateway_url, self.workloads.served_colour)
+
+    @cached_property
+    def mirrors(self) -> Mirrors:
+        urls = {name: service.repository for name, service in self.catalog.services.items()}
+        return Mirrors(urls, Path(self.settings.need("state")))
+
+    @cached_property
+    def signatures(self) -> GitSignatures:
+        return GitSignatures(
+            self.mirrors, (*self.catalog.signers(), *listed_signers(self.settings.allowed_signers))
+        )
 
     @cached_property
     def source(self) -> GitRepositories:
-        urls = {name: service.repository for name, service in self.catalog.services.items()}
-        return GitRepositories(urls, Path(self.settings.need("state")))
+        return GitRepositories(self.mirrors, self.signatures, self.catalog.service_identity.email)
+
+    @cached_property
+    def branches(self) -> GitBranches:
+        who, key = self.catalog.service_identity, self.settings.signing_key
+        return GitBranches(
+            self.mirrors, self.signatures, Identity(who.name, who.email, Path(key) if key else None)
+        )
 
     @cached_property
     def images(self) -> RegistryImages:
-        names = {name: self._image_name(service.image) for name, service in self.catalog.services.items()}
+        command = self.settings.build_words or DEFAULT_BUILD_COMMAND
+        return RegistryImages(self._registries, self._image_names, command)
+
+    @cached_property
+    def attestations(self) -> RegistryAttestations:
+        return RegistryAttestations(self._registries, self._image_names)
+
+    @cached_property
+    def _image_names(self) -> dict[str, ImageName]:
+        return {name: self._image_name(service.image) for name, service in self.catalog.services.items()}
+
+    @cached_property
+    def _registries(self) -> dict[str, Registry]:
         credentials = Credentials(self.settings.registry_user, self.settings.registry_password)
-        registries = {
+        return {
             name.host: Registry(self._http, name.host, credentials, plain_http=self.settings.plain_http)
-            for name in names.values()
+            for name in self._image_names.values()
         }
-        return RegistryImages(registries, names, self.settings.build_words or DEFAULT_BUILD_COMMAND)
 
     @cached_property
     def chat(self) -> SlackChat:
@@ -155,10 +235,52 @@ class Desk:
         return Reporter(self.ledger, self.airflow, self.clock)
 
     @cached_property
+    def follow_ups(self) -> FollowUps:
+        return FollowUps(self.ledger, self.source, self.clock, self.branch_names)
+
+    def branch_names(self, service: str) -> tuple[str, ...]:
+        """Those of the service's environments, from the last back to the first."""
+        return tuple(self.catalog.environment(service, name).branch for name in reversed(ENVIRONMENTS))
+
+    @cached_property
     def controller(self) -> RolloutController:
-        return RolloutController(
-            Ports(self.workloads, self.router, self.metrics, self.probe, self.ledger, self.clock, self._crash)
+        return RolloutController(self._ports, self._ensure_admitted)
+
+    @cached_property
+    def _ports(self) -> Ports:
+        return Ports(
+            self.workloads,
+            self.router,
+            self.metrics,
+            self.probe,
+            self.ledger,
+            self.clock,
+            self._crash,
+            self.images,
+            self.migrations,
         )
+
+    @cached_property
+    def returns(self) -> Return:
+        return Return(self.controller, self.ledger, self.rollout_request)
+
+    def handwork(self, holder: str) -> Handwork:
+        """What sees to it that changes by hand are followed, refused or put back, on behalf of `holder`."""
+        hands = Hands(self.kube, self.workloads, self.router, self.cluster_view)
+        return Handwork(self._ports, hands, self.approvals, self._targets, holder)
+
+    def _targets(self) -> list[Target]:
+        found = _loaded(self.settings).value
+        return [found.target(service, place) for service in found.services for place in ENVIRONMENTS]
+
+    @cached_property
+    def admission(self) -> Admission:
+        return Admission(self.ledger, self.router, self.probe, self.clock, self.catalog, self.gate_policy)
+
+    async def _ensure_admitted(self, promotion_id: str) -> None:
+        """Made when it is asked for: who only drives rollouts needs no gate policy."""
+        hotfix = await self.ledger.hotfixes.of_promotion(promotion_id) is not None
+        await self.admission.ensure(await self.ledger.promotions.get(promotion_id), hotfix=hotfix)
 
     def rollout_request(self, promotion: Promotion) -> RolloutRequest:
         """What the controller is asked for on behalf of a promotion."""
@@ -233,17 +355,31 @@ async def connect_shared() -> AsyncIterator[Desk]:
                 await shared.stack.aclose()
 
 
-def _loaded(chosen: Settings) -> Loaded:
+def _loaded(chosen: Settings) -> Loaded[Catalog]:
     path = Path(chosen.catalog)
+    return _load_once(path, chosen.state_folder, chosen.profile, _stamp(path))
+
+
+def _loaded_policy(chosen: Settings) -> Loaded[GatePolicy]:
+    path = Path(chosen.gate_policy)
+    return _load_policy_once(path, chosen.state_folder, _stamp(path))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Another one when the file was written."""
     try:
-        stamp = (found := path.stat()).st_mtime_ns, found.st_size
+        return (found := path.stat()).st_mtime_ns, found.st_size
     except OSError:
-        stamp = (0, 0)
-    return _load_once(path, chosen.state_folder, chosen.profile, stamp)
+        return 0, 0
 
 
 @lru_cache(maxsize=8)
-def _load_once(path: Path, state: Path | None, profile: str, stamp: tuple[int, int]) -> Loaded:
+def _load_once(path: Path, state: Path | None, profile: str, stamp: tuple[int, int]) -> Loaded[Catalog]:
     """One reading of a file as it is now; `stamp` changes with the file."""
     found = load_last_valid(path, state)
-    return Loaded(with_profile(found.catalog, profile), found.problems)
+    return Loaded(with_profile(found.value, profile), found.problems)
+
+
+@lru_cache(maxsize=8)
+def _load_policy_once(path: Path, state: Path | None, stamp: tuple[int, int]) -> Loaded[GatePolicy]:
+    return load_last_valid_policy(path, state)

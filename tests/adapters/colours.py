@@ -116,9 +116,11 @@ async def pod(
     await admin.patch("production", f"{path}/{name}/status", {"status": status})
 
 
-async def endpoints(admin: KubeApi, target: Target, colour: Colour, ready: dict[str, bool]) -> None:
-    """The EndpointSlice of the colour's Service: pod name to whether it gets requests."""
-    service = target.deployment(colour)
+async def endpoints(
+    admin: KubeApi, target: Target, colour: Colour, ready: dict[str, bool], service: str = ""
+) -> None:
+    """The EndpointSlice of the colour's Service, or of another one: pod name to whether it gets requests."""
+    service = service or target.deployment(colour)
     body = {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",

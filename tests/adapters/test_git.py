@@ -6,16 +6,18 @@ import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from fakes_outside import FakeCommit, MemoryRepository
 
-from platform_ops.adapters.git import GitRepositories
+from platform_ops.adapters.git import GitRepositories, GitSignatures, Mirrors
 from platform_ops.core.errors import NotFound, Refused, Unavailable
 from platform_ops.core.ports import SourceRepository
 
 SERVICE = "llm-service"
+COMMITTED = datetime(2026, 1, 1, tzinfo=UTC)
 AUTHORS = ("first@example.com", "second@example.com", "third@example.com")
 
 
@@ -28,7 +30,12 @@ class Origin:
 
     def git(self, *words: str, author: str = AUTHORS[0]) -> str:
         who = ("-c", "user.name=Somebody", "-c", f"user.email={author}")
-        environment = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
+        environment = {
+            **os.environ,
+            "GIT_CONFIG_GLOBAL": "/dev/null",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_COMMITTER_DATE": COMMITTED.isoformat(),
+        }
         done = subprocess.run(
             ["git", *who, *words],
             cwd=self.tree,
@@ -57,9 +64,14 @@ def origin(tmp_path: Path) -> Origin:
     return made
 
 
+def reading(url: str, state: Path) -> GitRepositories:
+    mirrors = Mirrors({SERVICE: url}, state)
+    return GitRepositories(mirrors, GitSignatures(mirrors, ()), "platform-ops@example.com")
+
+
 @pytest.fixture
 def repository(origin: Origin, tmp_path: Path) -> GitRepositories:
-    return GitRepositories({SERVICE: str(origin.bare)}, tmp_path / "state")
+    return reading(str(origin.bare), tmp_path / "state")
 
 
 @dataclass
@@ -100,10 +112,25 @@ async def test_the_version_is_what_the_tree_of_that_commit_states(history: Histo
     assert versions == ["1.0.0", "1.1.0", "1.2.0"]
 
 
+async def test_a_commit_was_made_when_its_committer_says(history: History) -> None:
+    assert await history.source.committed_at(SERVICE, history.commits[0]) == COMMITTED
+
+
 async def test_authors_are_those_of_the_commits_since_the_last_release(history: History) -> None:
     first, _, last = history.commits
     assert await history.source.authors(SERVICE, last, first) == frozenset(AUTHORS[1:])
     assert await history.source.authors(SERVICE, last, None) == frozenset(AUTHORS[2:])
+
+
+async def test_the_history_goes_back_to_what_is_known_newest_first(history: History) -> None:
+    first, second, last = history.commits
+    newer = await history.source.history(SERVICE, last, first)
+    assert [(one.id, one.parents, one.author) for one in newer] == [
+        (last, (second,), AUTHORS[2]),
+        (second, (first,), AUTHORS[1]),
+    ]
+    assert [one.subject for one in await history.source.history(SERVICE, last, None)] == ["change"] * 3
+    assert await history.source.history(SERVICE, first, last) in ((), [])
 
 
 async def test_a_commit_comes_of_those_before_it_and_of_itself(history: History) -> None:
@@ -111,6 +138,20 @@ async def test_a_commit_comes_of_those_before_it_and_of_itself(history: History)
     asked = ((first, last), (second, second), (last, second), ("d" * 40, last))
     answers = [await history.source.is_ancestor(SERVICE, *pair) for pair in asked]
     assert answers == [True, True, False, False]
+
+
+async def test_equal_sources_have_one_tree_whatever_their_history_is(
+    repository: GitRepositories, origin: Origin
+) -> None:
+    (origin.tree / "file").write_text("1")
+    first = origin.commit()
+    (origin.tree / "file").write_text("2")
+    other = origin.commit()
+    (origin.tree / "file").write_text("1")
+    again = origin.commit()
+    trees = [await repository.tree_of(SERVICE, commit) for commit in (first, other, again)]
+    assert trees[0] == trees[2] != trees[1]
+    assert trees[0] == origin.git("rev-parse", f"{first}^{{tree}}").strip()
 
 
 async def test_a_commit_that_nobody_pushed_is_not_found(history: History, tmp_path: Path) -> None:
@@ -222,12 +263,12 @@ async def test_a_tree_without_a_version_says_what_to_add(repository: GitReposito
 
 
 async def test_a_server_that_is_away_is_a_temporary_error(tmp_path: Path) -> None:
-    source = GitRepositories({SERVICE: "https://127.0.0.1:1/llm-service.git"}, tmp_path)
+    source = reading("https://127.0.0.1:1/llm-service.git", tmp_path)
     with pytest.raises(Unavailable):
         await source.head(SERVICE, "development")
 
 
 async def test_a_repository_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    source = GitRepositories({SERVICE: str(tmp_path / "nothing.git")}, tmp_path)
+    source = reading(str(tmp_path / "nothing.git"), tmp_path)
     with pytest.raises(Refused, match=r"does not exist|does not appear"):
         await source.head(SERVICE, "development")

@@ -42,6 +42,17 @@ async def test_a_colour_that_was_never_deployed_does_not_exist(
     assert not (await workloads.status(target, GREEN)).exists
 
 
+async def test_an_image_without_digest_is_refused_before_anything_is_applied(
+    workloads: KubernetesWorkloads, target: Target, kube: KubeApi
+) -> None:
+    with pytest.raises(Refused, match=r"'registry.example.com/llm-service:latest' without a digest"):
+        await workloads.apply(
+            target, MANIFESTS.colour(target, BLUE, "registry.example.com/llm-service:latest")
+        )
+    accounts = object_path("v1", "ServiceAccount", target.namespace, target.deployment(BLUE))
+    assert await kube.find(target.context, accounts) is None
+
+
 async def test_applying_twice_changes_nothing(
     workloads: KubernetesWorkloads, target: Target, kube: KubeApi
 ) -> None:

@@ -19,6 +19,7 @@ from platform_ops.adapters.ledger import Ledger
 from platform_ops.adapters.ledger.guard import LedgerApprovals
 from platform_ops.adapters.ledger.migrate import migrate, migrations
 from platform_ops.core.approvals import ApprovalRule, Vote
+from platform_ops.core.digest_holds import DigestHold, hold_after
 from platform_ops.core.errors import (
     GateClosed,
     Held,
@@ -78,6 +79,10 @@ async def a_promotion(ledger: Ledger, run_id: str = "run-2", digest: str = V2) -
         requested_by="developer",
         url="http://airflow.example.com/run",
     )
+
+
+def the_guard(ledger: Ledger) -> LedgerApprovals:
+    return LedgerApprovals(ledger, ManualClock(), lambda role: RULE.entitled[role])
 
 
 def votes(*answers: tuple[str, str], option: str = "Approve") -> list[Vote]:
@@ -205,6 +210,25 @@ class TestContractOfRollouts:
         with pytest.raises(GateClosed, match="is over"):
             await either.rollouts.wish_back(rollout.id, Wish("a", "b", MIDNIGHT), line(rollout))
 
+    async def test_a_hotfix_waits_for_the_end_of_a_shift_and_a_person_does_not(self, either: Ledger) -> None:
+        rollout = a_rollout(phase=Phase.SHIFTING)
+        await either.rollouts.insert(rollout, line(rollout))
+        polite = Wish("hotfix", "it goes first", MIDNIGHT, between_steps=True)
+        person = Wish("oncall", "now", MIDNIGHT)
+        wished = [
+            await either.rollouts.wish_back(rollout.id, wish, line(rollout))
+            for wish in (polite, person, polite)
+        ]
+        assert [row.wish for row in wished] == [polite, person, person]
+
+    async def test_nobody_pre_empts_what_is_promoted(self, either: Ledger) -> None:
+        rollout = a_rollout(phase=Phase.PROMOTED)
+        await either.rollouts.insert(rollout, line(rollout))
+        polite = Wish("hotfix", "it goes first", MIDNIGHT, between_steps=True)
+        row = await either.rollouts.wish_back(rollout.id, polite, line(rollout, "PreEmpt"))
+        assert row.wish is None
+        assert [e.what for e in await either.journal.of_rollout(rollout.id)] == ["Open"]
+
     async def test_asking_again_restarts_a_rollback_that_needed_attention(self, either: Ledger) -> None:
         rollout = a_rollout(phase=Phase.NEEDS_ATTENTION, since=MIDNIGHT)
         await either.rollouts.insert(rollout, line(rollout))
@@ -224,6 +248,86 @@ class TestContractOfRollouts:
         await either.outbox.mark_sent("key-1", "1700000000.1")
         assert await either.outbox.unsent(MIDNIGHT) == ()
         assert (await either.outbox.get("key-1")).message_id == "1700000000.1"
+
+
+def went_back(rollout: Rollout) -> tuple[Rollout, Entry, DigestHold]:
+    """The end of its rollback, as the controller writes it."""
+    ended = replace(rollout, phase=Phase.ROLLED_BACK, moved_at=MIDNIGHT, reason="error-rate: 9 of 100")
+    hold = hold_after(ended, "triggerer", MIDNIGHT)
+    assert hold is not None
+    return ended, line(rollout, "Enter"), hold
+
+
+def let_go(digest: str = V2) -> tuple[DigestHold, Entry]:
+    released = DigestHold("llm-service", "", digest, False, "devops", "the database was it", MIDNIGHT)
+    return released, replace(line(a_rollout()), what="ReleaseDigest", rollout_id=None)
+
+
+class TestContractOfDigestHolds:
+    async def test_the_end_of_a_rollback_holds_the_digest_once(self, either: Ledger) -> None:
+        rollout = a_rollout()
+        await either.rollouts.insert(rollout, line(rollout))
+        for _ in range(2):
+            await either.rollouts.save(*went_back(rollout))
+        (held,) = await either.digest_holds.standing("llm-service", "production", V2)
+        assert (held.rollout_id, held.why) == (rollout.id, "error-rate: 9 of 100")
+        noted = [e.what for e in await either.journal.of_rollout(rollout.id)]
+        assert noted.count("HoldDigest") == 1
+
+    async def test_an_outrun_holder_holds_nothing(self, either: Ledger) -> None:
+        rollout = a_rollout()
+        await either.rollouts.insert(rollout, line(rollout))
+        ended, entry, hold = went_back(replace(rollout, token=99))
+        with pytest.raises(StaleHolder):
+            await either.rollouts.save(ended, entry, hold)
+        assert await either.digest_holds.standing("llm-service") == ()
+
+    async def test_a_hold_counts_in_its_environment_and_in_later_ones(self, either: Ledger) -> None:
+        rollout = a_rollout(target=replace(TARGET, environment="staging"))
+        await either.rollouts.insert(rollout, line(rollout))
+        await either.rollouts.save(*went_back(rollout))
+        standing = either.digest_holds.standing
+        assert await standing("llm-service", "development", V2) == ()
+        assert len(await standing("llm-service", "staging", V2)) == 1
+        assert len(await standing("llm-service", "production", V2)) == 1
+        assert await standing("llm-service", "production", V3) == ()
+        assert await standing("fm-llm-solver", "production", V2) == ()
+
+    async def test_a_person_lets_it_go_and_the_next_rollback_holds_it_again(self, either: Ledger) -> None:
+        for run in ("run-2", "run-3"):
+            rollout = a_rollout(run_id=run)
+            await either.rollouts.insert(rollout, line(rollout))
+            await either.rollouts.save(*went_back(rollout))
+            assert len(await either.digest_holds.standing("llm-service", "production")) == 1
+            ended = await either.digest_holds.release(*let_go())
+            assert [one.environment for one in ended] == ["production"]
+            assert await either.digest_holds.standing("llm-service", "production") == ()
+        assert await either.digest_holds.release(*let_go()) == ()
+        lines = await either.digest_holds.history("llm-service", V2)
+        assert [(one.held, one.by) for one in lines] == [(True, "triggerer"), (False, "devops")] * 2
+
+
+class TestGuardAndDigestHolds:
+    async def held(self, ledger: Ledger, digest: str = V2) -> None:
+        promotion = await a_promotion(ledger, digest=digest)
+        await ledger.approvals.record(promotion, votes=(), rule=ApprovalRule(), authors=(), now=MIDNIGHT)
+        rollout = a_rollout(digest, run_id=f"back-{digest[-1]}")
+        await ledger.rollouts.insert(rollout, line(rollout))
+        await ledger.rollouts.save(*went_back(rollout))
+
+    async def test_approvals_do_not_outvote_a_hold(self, ledger: Ledger) -> None:
+        await self.held(ledger)
+        with pytest.raises(GateClosed, match="ops release-digest llm-service"):
+            await the_guard(ledger).ensure_allowed(TARGET, V2)
+        await ledger.digest_holds.release(*let_go())
+        await the_guard(ledger).ensure_allowed(TARGET, V2)
+
+    async def test_going_back_to_what_served_is_always_allowed(self, ledger: Ledger) -> None:
+        """V2 went back in staging while it served production; now V3 fails there."""
+        await self.held(ledger)
+        rollout = a_rollout(V3, run_id="run-3", previous_digest=V2)
+        await ledger.rollouts.insert(rollout, line(rollout))
+        await the_guard(ledger).ensure_allowed(TARGET, V2)
 
 
 class TestContractOfReports:
@@ -307,6 +411,22 @@ class TestPromotions:
         assert (latest.outcome, latest.detail) == ("passed", {"n": 1})
         assert await ledger.gates.latest("llm-service", "c0ffee", "image") is None
 
+    async def test_of_several_subjects_the_newest_result_of_each_gate_is_read(self, ledger: Ledger) -> None:
+        for subject, gate, outcome in (
+            ("c0ffee", "source", "failed"),
+            (V2, "image", "passed"),
+            ("c0ffee", "source", "passed"),
+            ("decade", "source", "failed"),
+        ):
+            await ledger.gates.record(
+                service="llm-service", subject=subject, gate=gate, outcome=outcome, detail={}
+            )
+        found = await ledger.gates.of("llm-service", ["c0ffee", V2])
+        assert [(one.gate, one.subject, one.outcome) for one in found] == [
+            ("image", V2, "passed"),
+            ("source", "c0ffee", "passed"),
+        ]
+
 
 class TestApprovals:
     async def test_a_full_quorum_is_a_grant_of_this_digest_here(self, ledger: Ledger) -> None:
@@ -317,7 +437,7 @@ class TestApprovals:
         grant = await ledger.approvals.granted("llm-service", "production", V2)
         assert grant is not None
         assert grant.voters == ("senior1", "senior2", "devops")
-        guard = LedgerApprovals(ledger)
+        guard = the_guard(ledger)
         await guard.ensure_allowed(TARGET, V2)
         with pytest.raises(NotApproved, match=V3):
             await guard.ensure_allowed(TARGET, V3)
@@ -344,9 +464,22 @@ class TestApprovals:
     async def test_where_nobody_must_vote_there_is_still_a_grant(self, ledger: Ledger) -> None:
         promotion = await a_promotion(ledger)
         await ledger.approvals.record(promotion, votes=(), rule=ApprovalRule(), authors=(), now=MIDNIGHT)
-        await LedgerApprovals(ledger).ensure_allowed(TARGET, V2)
+        await the_guard(ledger).ensure_allowed(TARGET, V2)
 
-    @pytest.mark.parametrize("table", ["votes", "grants", "gates", "journal"])
+    @pytest.mark.parametrize(
+        "table",
+        [
+            "votes",
+            "grants",
+            "gates",
+            "journal",
+            "changelogs",
+            "branch_moves",
+            "ballots",
+            "voids",
+            "digest_holds",
+        ],
+    )
     @pytest.mark.parametrize(
         "verb", ["UPDATE ledger.{} SET at = now()", "DELETE FROM ledger.{}", "TRUNCATE ledger.{}"]
     )

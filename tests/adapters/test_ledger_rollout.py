@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from fakes import World, seconds
+from fakes import World, WorldMigrations, seconds
 from postgres_server import PostgresServer
 from rollout_scenes import PLAN, V1, V2, request
 
 from platform_ops.adapters.clock import SystemClock
 from platform_ops.adapters.ledger import Ledger
 from platform_ops.controller.rollouts import NoCrashPoints, Ports, RolloutController
+from platform_ops.core.errors import Held
 from platform_ops.core.plan import Plan, Step
 from platform_ops.core.release import Colour, Weights
 from platform_ops.core.state import Phase
@@ -41,7 +43,19 @@ async def ledger_now(ledger_dsn: str) -> AsyncIterator[Ledger]:
 
 
 def controller(world: World, ledger: Ledger) -> RolloutController:
-    return RolloutController(Ports(world, world, world, world, ledger, SystemClock(), NoCrashPoints()))
+    return RolloutController(
+        Ports(
+            world,
+            world,
+            world,
+            world,
+            ledger,
+            SystemClock(),
+            NoCrashPoints(),
+            world,
+            WorldMigrations(world),
+        )
+    )
 
 
 async def opened(world: World, ledger: Ledger) -> str:
@@ -72,6 +86,49 @@ async def test_two_holders_in_two_processes_do_everything_once(world: World, led
         )
     assert [view.phase for view in views] == [Phase.PROMOTED, Phase.PROMOTED]
     assert len([effect for effect in world.effects if effect.startswith("shift")]) == 4
+
+
+async def test_of_twenty_that_open_at_once_one_is_active_and_the_others_are_told_who_holds(
+    world: World, ledger_dsn: str
+) -> None:
+    """Five processes, each with four promotions of releases of its own."""
+    async with AsyncExitStack() as stack:
+        ledgers = [
+            await stack.enter_async_context(Ledger.connect(ledger_dsn, SystemClock())) for _ in range(5)
+        ]
+        asked = [
+            replace(request(V2, SHORT, run_id=f"run-{number}"), promotion_id=None) for number in range(20)
+        ]
+        outcomes = await asyncio.gather(
+            *(controller(world, ledgers[number % 5]).open(one) for number, one in enumerate(asked)),
+            return_exceptions=True,
+        )
+        won = [run for run, outcome in zip(asked, outcomes, strict=True) if isinstance(outcome, str)]
+        told = [str(outcome) for outcome in outcomes if isinstance(outcome, Held)]
+        active = await ledgers[0].rollouts.active("llm-service", "production")
+    assert (len(won), len(told)) == (1, 19)
+    assert active is not None
+    assert active.run_id == won[0].run_id
+    assert all(f"asked for by developer in {won[0].run_id}, held by nobody yet" in text for text in told)
+
+
+async def test_of_twenty_that_ask_at_once_each_sees_what_the_one_before_started(ledger_dsn: str) -> None:
+    started: list[int] = []
+
+    async def ask(ledger: Ledger, number: int) -> bool:
+        async with ledger.promotions.asking("llm-service", "production"):
+            if started:
+                return False
+            await asyncio.sleep(0.05)  # as long as Airflow takes to start the run
+            started.append(number)
+            return True
+
+    async with AsyncExitStack() as stack:
+        ledgers = [
+            await stack.enter_async_context(Ledger.connect(ledger_dsn, SystemClock())) for _ in range(5)
+        ]
+        won = await asyncio.gather(*(ask(ledgers[number % 5], number) for number in range(20)))
+    assert sum(won) == 1
 
 
 async def test_the_work_goes_on_by_itself_when_postgresql_is_back_and_does_nothing_twice(

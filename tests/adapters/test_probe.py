@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx
@@ -12,7 +13,8 @@ import pytest
 from aiohttp import web
 
 from platform_ops.adapters.probe import HttpProbe
-from platform_ops.core.release import Colour, Target
+from platform_ops.core.errors import Unavailable
+from platform_ops.core.release import Colour, Router, Target
 
 TARGET = Target("web", "production", "production", "web-prod", "https://web.example.com")
 
@@ -121,6 +123,34 @@ async def test_the_colour_that_served_is_known_whatever_the_status(
 ) -> None:
     answer = await probe.request(TARGET, f"/colour/{name}")
     assert (answer.status, answer.colour) == (503, colour)
+
+
+BEHIND_SERVICE = replace(TARGET, router=Router.SERVICE)
+
+
+async def test_behind_a_service_the_endpoints_tell_the_colour_of_answers_that_came_before(
+    http: httpx.AsyncClient, gateway: str
+) -> None:
+    looks: list[Target] = []
+
+    async def served_colour(target: Target) -> Colour | None:
+        looks.append(target)
+        return Colour.GREEN
+
+    probe = HttpProbe(http, gateway, served_colour)
+    answers = await asyncio.gather(*(probe.request(BEHIND_SERVICE, "/health") for _ in range(20)))
+    assert {answer.colour for answer in answers} == {Colour.GREEN}
+    assert 1 <= len(looks) < 20
+    named = await probe.request(BEHIND_SERVICE, "/colour/blue")
+    assert named.colour is Colour.BLUE, "a response that names its colour is believed"
+    assert (await probe.request(TARGET, "/health")).colour is None
+
+
+async def test_endpoints_that_cannot_be_asked_tell_no_colour(http: httpx.AsyncClient, gateway: str) -> None:
+    async def away(target: Target) -> Colour | None:
+        raise Unavailable("the API server does not answer")
+
+    assert (await HttpProbe(http, gateway, away).request(BEHIND_SERVICE, "/health")).colour is None
 
 
 async def test_an_answer_that_does_not_end_in_time_is_no_answer(probe: HttpProbe) -> None:

@@ -12,7 +12,8 @@ from conftest import Servers
 from platform_ops.adapters.gathered_metrics import GatheredMetrics
 from platform_ops.adapters.prometheus import PrometheusMetrics
 from platform_ops.core.errors import Refused, Unavailable
-from platform_ops.core.ports import Metrics, Point
+from platform_ops.core.ports import Metrics, Point, Series
+from platform_ops.core.triggers import Trigger, default_triggers, promql
 
 STEP = timedelta(seconds=1)
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -25,8 +26,24 @@ def metrics(request: pytest.FixtureRequest, http: httpx.AsyncClient, servers: Se
 
 
 async def test_a_range_is_its_points_in_order(metrics: Metrics) -> None:
-    points = await metrics.range("vector(2) * 3", AT, AT + 2 * STEP, STEP)
-    assert points == tuple(Point(AT + number * STEP, 6.0) for number in range(3))
+    series = await metrics.range("vector(2) * 3", AT, AT + 2 * STEP, STEP)
+    assert series == (Series(tuple(Point(AT + number * STEP, 6.0) for number in range(3))),)
+
+
+async def test_every_series_comes_with_its_labels(metrics: Metrics) -> None:
+    both = 'label_replace(vector(1), "pod", "a", "", "") or label_replace(vector(2), "pod", "b", "", "")'
+    series = await metrics.range(both, AT, AT, STEP)
+    assert {one.labels["pod"]: one.points[-1].value for one in series} == {"a": 1.0, "b": 2.0}
+    assert all(set(one.labels) == {"pod"} for one in series)
+
+
+@pytest.mark.parametrize("trigger", default_triggers(), ids=lambda trigger: trigger.name)
+async def test_prometheus_understands_the_queries_of_every_trigger(
+    metrics: Metrics, trigger: Trigger
+) -> None:
+    for expression in (trigger.expression, trigger.count):
+        asked = promql(expression, namespace="n", service="s", colour="blue", window=trigger.sustained)
+        assert await metrics.range(asked, AT, AT + STEP, STEP) == ()
 
 
 async def test_an_instant_is_one_value(metrics: Metrics) -> None:
@@ -106,8 +123,9 @@ async def test_the_questions_of_a_moment_are_one_query_and_everybody_gets_his_ow
         asked = [metrics.range(f"vector({n}) or vector(1)", AT - n * STEP, AT, STEP) for n in range(40)]
         answers = await asyncio.gather(*asked, metrics.range("nobody_exports_this", AT, AT, STEP))
     assert transport.sent == 1
-    assert [len(points) for points in answers] == [*range(1, 41), 0]
-    assert [points[-1] for points in answers[:40]] == [Point(AT, float(n)) for n in range(40)]
+    assert [[len(one.points) for one in series] for series in answers] == [*([n] for n in range(1, 41)), []]
+    assert [series[0].points[-1] for series in answers[:40]] == [Point(AT, float(n)) for n in range(40)]
+    assert [series[0].labels for series in answers[:40]] == [{}] * 40
 
 
 async def test_a_wrong_question_is_refused_to_whoever_asked_it_alone(
@@ -119,6 +137,6 @@ async def test_a_wrong_question_is_refused_to_whoever_asked_it_alone(
         metrics.range("sum(", AT, AT, STEP),
         return_exceptions=True,
     )
-    assert right == (Point(AT, 7.0),)
+    assert right == (Series((Point(AT, 7.0),)),)
     assert isinstance(wrong, Refused)
     assert "parse error" in str(wrong)

@@ -10,7 +10,7 @@ from colours import DIGEST, MANIFESTS, OTHER_DIGEST, fresh_target, image
 
 from platform_ops.adapters.kube_api import KubeApi, object_path
 from platform_ops.adapters.kubernetes import KubernetesWorkloads
-from platform_ops.adapters.traffic import HTTPRouteRouter
+from platform_ops.adapters.traffic import Guard, HTTPRouteRouter
 from platform_ops.core.errors import Conflict, GateClosed, NotApproved, Refused, StaleHolder
 from platform_ops.core.ports import Fence, RouteState
 from platform_ops.core.release import Colour, Target, Weights
@@ -48,7 +48,7 @@ async def router(kube: KubeApi, target: Target, approvals: Approved) -> HTTPRout
     workloads = KubernetesWorkloads(kube, MANIFESTS.service)
     await workloads.apply(target, MANIFESTS.colour(target, BLUE, image(DIGEST)))
     await workloads.apply(target, MANIFESTS.colour(target, GREEN, image(OTHER_DIGEST)))
-    return HTTPRouteRouter(kube, workloads, approvals, MANIFESTS.route)
+    return HTTPRouteRouter(kube, workloads, Guard(workloads, approvals), MANIFESTS.route)
 
 
 def route_path(target: Target) -> str:
@@ -98,7 +98,8 @@ async def test_only_the_colour_whose_weight_rises_is_asked_for(
 async def test_a_colour_that_is_not_deployed_gets_no_traffic(
     kube: KubeApi, target: Target, approvals: Approved
 ) -> None:
-    router = HTTPRouteRouter(kube, KubernetesWorkloads(kube, MANIFESTS.service), approvals, MANIFESTS.route)
+    workloads = KubernetesWorkloads(kube, MANIFESTS.service)
+    router = HTTPRouteRouter(kube, workloads, Guard(workloads, approvals), MANIFESTS.route)
     with pytest.raises(GateClosed, match="blue gets no traffic: it is not deployed"):
         await router.shift(target, Weights(100, 0), FENCE)
     assert await kube.find(target.context, route_path(target)) is None
@@ -165,5 +166,5 @@ async def test_a_route_that_somebody_cut_down_is_refused_with_what_to_do(
     route = await admin.get(target.context, route_path(target))
     del route["spec"]["rules"][2]["backendRefs"][1]
     await admin.request(target.context, "PUT", route_path(target), body=route)
-    with pytest.raises(Refused, match="delete it, and the next promotion writes it again"):
+    with pytest.raises(Refused, match="delete it, and it is written again"):
         await router.observe(target)

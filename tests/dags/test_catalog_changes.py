@@ -26,7 +26,7 @@ def editable(airflow_settings: OwnAirflow) -> Iterator[OwnAirflow]:
     airflow_settings.write_catalog()
 
 
-def test_a_new_entry_makes_six_dags_and_changes_no_other(editable: OwnAirflow) -> None:
+def test_a_new_entry_makes_its_own_dags_and_changes_no_other(editable: OwnAirflow) -> None:
     before = serialised(dag_bag())
     editable.write_catalog(with_a_third_service)
     bag = dag_bag()
@@ -34,7 +34,7 @@ def test_a_new_entry_makes_six_dags_and_changes_no_other(editable: OwnAirflow) -
     after = serialised(bag)
     assert set(after) - set(before) == {
         f"{verb}_{THIRD}_{environment}"
-        for verb in ("promote", "rollback")
+        for verb in ("promote", "rollback", "reclaim")
         for environment in ("development", "staging", "production")
     }
     assert {dag_id: after[dag_id] for dag_id in before} == before

@@ -14,15 +14,18 @@ from local_platform.layout import CHECKOUT
 
 SERVICES = ("llm-service", "fm-llm-solver")
 ENVIRONMENTS = ("development", "staging", "production")
-PER_SERVICE = {
+HOTFIXES = {f"hotfix_{service}" for service in SERVICES}
+PER_SERVICE = HOTFIXES | {
     f"{verb}_{service}_{environment}"
-    for verb in ("promote", "rollback")
+    for verb in ("promote", "rollback", "reclaim")
     for service in SERVICES
     for environment in ENVIRONMENTS
 }
 DAGS_BY_FILE = {
     "promotion.py": {dag_id for dag_id in PER_SERVICE if dag_id.startswith("promote_")},
     "rollback.py": {dag_id for dag_id in PER_SERVICE if dag_id.startswith("rollback_")},
+    "hotfix.py": HOTFIXES,
+    "reclaim.py": {dag_id for dag_id in PER_SERVICE if dag_id.startswith("reclaim_")},
     "catalog_check.py": {"catalog_check"},
 }
 STARTED_BY_A_PERSON = {"promote_llm-service_production", "promote_fm-llm-solver_production"}
@@ -107,9 +110,10 @@ def test_a_service_has_one_run_of_a_kind_at_a_time_and_no_past_to_catch_up_with(
         assert (dags[dag_id].max_active_runs, dags[dag_id].catchup) == (1, False), dag_id
 
 
-def test_only_production_and_rollbacks_wait_for_a_person(dags: dict[str, Any]) -> None:
+def test_only_production_and_what_follows_wait_for_a_person(dags: dict[str, Any]) -> None:
     unscheduled = {dag_id for dag_id, dag in dags.items() if not dag.schedule}
-    assert unscheduled == STARTED_BY_A_PERSON | DAGS_BY_FILE["rollback.py"]
+    by_hand = HOTFIXES | DAGS_BY_FILE["rollback.py"] | DAGS_BY_FILE["reclaim.py"]
+    assert unscheduled == STARTED_BY_A_PERSON | by_hand
 
 
 def test_params_have_defaults_that_their_own_schema_accepts(dags: dict[str, Any]) -> None:
@@ -119,7 +123,7 @@ def test_params_have_defaults_that_their_own_schema_accepts(dags: dict[str, Any]
 
 def test_approvals_time_out_by_their_response_and_never_by_execution(dags: dict[str, Any]) -> None:
     votes = [task for dag in dags.values() for task in dag.tasks if ".vote_" in task.task_id]
-    assert len(votes) == len(SERVICES) * (1 + 3)
+    assert len(votes) == len(SERVICES) * (1 + 3 + 2)
     assert all(vote.response_timeout and vote.execution_timeout is None for vote in votes)
     assert all(vote.assigned_users for vote in votes), "an empty list would let anybody answer"
 

@@ -46,6 +46,11 @@ async def _ended_rollout() -> Rollout:
             requested_by="developer",
             url="http://airflow.example.com/run",
         )
+        for gate in desk.gate_policy.required(ENVIRONMENT).gates:
+            subject = promotion.release.digest if gate == "image" else commit
+            await desk.ledger.gates.record(
+                service=SERVICE, subject=subject, gate=gate, outcome="passed", detail={}
+            )
         rollout_id = await desk.controller.open(desk.rollout_request(promotion))
         await desk.controller.request_rollback(rollout_id, by="test", why="error-rate: 30 of 400 requests")
         await desk.controller.drive(rollout_id, goal=Phase.ROLLED_BACK, holder="test")

@@ -171,13 +171,14 @@ def hostile_tree(token_lines: str, program: bytes, ring: str) -> Iterator[tuple[
 
 
 def push_tree(repository: ServiceRepository, entries: Iterator[tuple[str, str, bytes]]) -> None:
-    """A commit on top of the branch with these entries besides; the work tree stays as it is."""
-    head = f"commit refs/heads/{BRANCH}\ncommitter developer <developer@example.com> now\ndata 4\nmore\n"
+    """A signed commit on top of the branch with these entries besides; the work tree stays as it is."""
+    draft = "refs/heads/draft"
+    head = f"commit {draft}\ncommitter developer <developer@example.com> now\ndata 4\nmore\n"
     stream = [head.encode(), f"from refs/heads/{BRANCH}^0\n".encode()]
     for mode, path, content in entries:
         stream.append(f"M {mode} inline {path}\ndata {len(content)}\n".encode() + content + b"\n")
     git(repository.clone, "fast-import", "--quiet", "--date-format=now", given=b"".join(stream))
-    git(repository.clone, "push", "--quiet", "origin", BRANCH)
+    repository.commit_tree(f"{draft}^{{tree}}", "more")
 
 
 @pytest.mark.platform

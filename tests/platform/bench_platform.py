@@ -12,13 +12,14 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic, sleep
 from urllib.parse import urlsplit
 
 from own_platform import OwnPlatform, own_platform
-from releasing import SERVICE, Place, until
+from releasing import POLICY, SERVICE, Place, until
 
 from local_platform.bench import measure as parts_table
 from local_platform.bench import pss_mib
@@ -64,7 +65,7 @@ def main() -> int:
 
 async def _released(platform: OwnPlatform, folder: Path) -> list[tuple[str, str, str]]:
     """What needs a running release."""
-    async with wiring.connect(Settings.of(platform.settings)) as desk:
+    async with wiring.connect(replace(Settings.of(platform.settings), gate_policy=str(POLICY))) as desk:
         target = desk.catalog.target(SERVICE, "production")
         kubectl = ("kubectl", f"--kubeconfig={platform.kubeconfig()}", f"--namespace={target.namespace}")
         place = Place(desk, target, platform.url("gateway"), lambda *words: [*kubectl, *words], folder)

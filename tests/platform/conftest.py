@@ -6,7 +6,7 @@ import os
 import secrets
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -15,7 +15,7 @@ import yaml
 from crash_results import passed_with, source_hash
 from own_platform import OwnPlatform
 from promoting import DAG, abandon, knows
-from releasing import SERVICE, Place, until
+from releasing import POLICY, SERVICE, Place, until
 
 from local_platform.demo.people import Desk
 from local_platform.layout import CHECKOUT
@@ -63,7 +63,7 @@ def ground(platform_state: OwnPlatform, tmp_path_factory: pytest.TempPathFactory
 
         platform_state.up(*WITHOUT_AIRFLOW)
         kubectl = ("kubectl", f"--kubeconfig={platform_state.kubeconfig()}", f"--context={ENVIRONMENT}")
-        yield Ground(Settings.of(platform_state.settings), kubectl)
+        yield Ground(replace(Settings.of(platform_state.settings), gate_policy=str(POLICY)), kubectl)
         return
     platform_state.up("ledger", "git")
     folder = tmp_path_factory.mktemp("cluster")
@@ -82,7 +82,8 @@ def ground(platform_state: OwnPlatform, tmp_path_factory: pytest.TempPathFactory
             f"{PREFIX}KUBECONFIG": cluster,
             f"{PREFIX}CATALOG": str(_catalog(folder, context, namespace)),
         }
-        yield Ground(Settings.of(chosen), (*kubectl, f"--context={context}"))
+        of_cluster = replace(Settings.of(chosen), gate_policy=str(POLICY))
+        yield Ground(of_cluster, (*kubectl, f"--context={context}"))
     finally:
         _kubectl(*kubectl, "delete", "namespace", namespace, "--wait=true")
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import shutil
-import subprocess
 from pathlib import Path
 
 from own_platform import OwnPlatform
 from releasing import SERVICE, Place, page_ids, until
 
 from local_platform.demo.people import DagRun, Desk
-from local_platform.layout import CHECKOUT
 from local_platform.services.git import Git
-from local_platform.sources import SOURCES
 from platform_ops.core.release import Colour, Release, Weights
 from platform_ops.core.state import Phase
 
@@ -51,19 +47,10 @@ async def verified_in_staging(platform: OwnPlatform, place: Place) -> Release:
 
 
 def _committed(platform: OwnPlatform, clone: Path) -> str:
-    """Push the stand-in's tree to a branch of its repository that starts no promotion."""
-    bare = Git(platform.supervisor.platform).repository(SERVICE)
-    shutil.copytree(CHECKOUT / SOURCES[SERVICE], clone)
-    author = ("-c", "user.name=developer", "-c", "user.email=developer@example.com")
-    for words in (
-        ("init", "--quiet"),
-        ("add", "--all"),
-        (*author, "commit", "--quiet", "--message", f"Release for {clone.parent.name}"),
-        ("push", "--quiet", str(bare), f"HEAD:refs/heads/test-{secrets.token_hex(4)}"),
-    ):
-        subprocess.run(["git", *words], cwd=clone, check=True, capture_output=True)
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=clone, check=True, capture_output=True, text=True)
-    return head.stdout.strip()
+    """Push the stand-in's tree, on top of what is live, to a branch that starts no promotion."""
+    git = Git(platform.supervisor.platform)
+    branch = f"test-{secrets.token_hex(4)}"
+    return git.clone(SERVICE, clone, branch=branch, start="main").commit().id
 
 
 # -------------------------------------------------------------------- what people do

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import psycopg
 import pytest
 from own_platform import OwnPlatform
 
+from analyzer.storage.migrate import migrate
 from local_platform.cluster_access import ENVIRONMENTS
-from local_platform.services.analyzer import secret_values
+from local_platform.services.analyzer import migration_values, secret_values
 
 pytestmark = pytest.mark.platform
 
 
+def owner_url(platform: OwnPlatform, environment: str) -> str:
+    return migration_values(platform.supervisor.platform, environment)["ANALYZER_DATABASE_OWNER_URL"]
+
+
 @pytest.fixture(scope="module")
 def urls(platform_state: OwnPlatform) -> dict[str, str]:
-    """Environment -> the database URL in its Secret."""
-    platform_state.up("analyzer-databases")
+    """Environment -> the database URL in its Secret. The schema is what the migration Jobs make."""
+    platform_state.up("postgres")
+    for name in ENVIRONMENTS:
+        asyncio.run(migrate(owner_url(platform_state, name)))
     context = platform_state.supervisor.platform
     return {name: secret_values(context, name)["ANALYZER_DATABASE_URL"] for name in ENVIRONMENTS}
 
@@ -35,11 +44,22 @@ def test_one_environments_role_opens_no_other_database(urls: dict[str, str]) -> 
         psycopg.connect(elsewhere)
 
 
-def test_a_second_start_finds_nothing_to_do(urls: dict[str, str], platform_state: OwnPlatform) -> None:
-    owner = platform_state.dsn("analyzer_owner", "analyzer_staging")
-    with psycopg.connect(owner) as connection:
-        question = "SELECT name, applied_at FROM analyzer.migrations ORDER BY name"
-        before = connection.execute(question).fetchall()
-        platform_state.up("analyzer-databases")
-        assert before
-        assert connection.execute(question).fetchall() == before
+def test_one_environments_migration_opens_no_other_database(
+    urls: dict[str, str], platform_state: OwnPlatform
+) -> None:
+    elsewhere = owner_url(platform_state, "development").rpartition("/")[0] + "/analyzer_production"
+    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+        psycopg.connect(elsewhere)
+
+
+def test_a_platform_that_had_one_owner_hands_its_tables_over(
+    urls: dict[str, str], platform_state: OwnPlatform
+) -> None:
+    url = owner_url(platform_state, "staging")
+    with psycopg.connect(platform_state.dsn("postgres", "analyzer_staging"), autocommit=True) as connection:
+        connection.execute("CREATE ROLE analyzer_owner")
+        connection.execute("REASSIGN OWNED BY analyzer_staging_owner TO analyzer_owner")
+    platform_state.up("postgres")
+    with psycopg.connect(url) as connection:
+        owners = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'analyzer'"
+        assert connection.execute(owners).fetchall() == [("analyzer_staging_owner",)]

@@ -16,7 +16,7 @@ from crash_results import Row, append, source_hash
 from crashing import RATE, STEPS, USED, Struck, judge, weights_into
 from faulty_link import Fault, FaultyLink
 from own_platform import OwnPlatform
-from releasing import Defect, Place, until
+from releasing import POLICY, Defect, Place, until
 
 from platform_ops import wiring
 from platform_ops.core.state import Phase
@@ -106,7 +106,7 @@ async def _linked(
     platform: OwnPlatform, dependency: str, folder: Path
 ) -> AsyncIterator[tuple[FaultyLink, wiring.Desk]]:
     """A desk that reaches one of its systems through a link only."""
-    settings = Settings.of(platform.settings)
+    settings = replace(Settings.of(platform.settings), gate_policy=str(POLICY))
     parts = urlsplit(_url(settings, dependency))
     assert parts.hostname is not None
     assert parts.port is not None

@@ -22,7 +22,7 @@ MANIFESTS = Manifests(ROOT / "include" / "config" / "manifests", CATALOG)
 SUFFIXES = list(zip(("dev", "staging", "prod"), ENVIRONMENTS, strict=True))
 IMAGE = "ghcr.io/platform/llm-service@sha256:" + "0" * 64
 SECRETS: dict[str, str | int] = dict.fromkeys(
-    ("api_keys", "admin_keys", "fingerprint_key", "database_url", "redis_url"), "given"
+    ("api_keys", "admin_keys", "fingerprint_key", "database_url", "redis_url", "database_owner_url"), "given"
 )
 
 
@@ -63,7 +63,9 @@ def test_each_environment_has_namespace_rights_and_secret(suffix: str, environme
     for document in documents:
         kubernetes_validate.validate(document, "1.36", strict=True)
         assert document["metadata"]["labels"]["platform-ops.io/environment"] == environment
-    assert [one["kind"] for one in documents] == ["Namespace", "RoleBinding", "Role", "RoleBinding", "Secret"]
+    assert [one["kind"] for one in documents] == [
+        "Namespace", "RoleBinding", "Role", "RoleBinding", "Secret", "Secret",
+    ]  # fmt: skip
     assert documents[0]["metadata"]["name"] == CATALOG.target("llm-service", environment).namespace
 
 
@@ -112,6 +114,50 @@ def test_resources_are_those_of_the_guide() -> None:
                 "requests": {"cpu": "250m", "memory": "512Mi"},
                 "limits": {"cpu": "500m", "memory": "1Gi"},
             }
+
+
+def test_the_migration_is_a_job_of_the_releases_own_image_with_a_secret_of_its_own() -> None:
+    migration = MANIFESTS.migration(CATALOG.target("llm-service", "production"), IMAGE)
+    assert migration is not None
+    account, job = (dict(one) for one in migration.manifests)
+    for document in (account, job):
+        kubernetes_validate.validate(document, "1.36", strict=True)
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert job["metadata"]["name"] == migration.job == "llm-service-migrate-" + "0" * 12
+    assert container["image"] == IMAGE
+    assert container["command"] == ["python3", "-m", "analyzer.storage.migrate"]
+    assert job["spec"]["activeDeadlineSeconds"] == migration.deadline.total_seconds() == 300
+    assert pod["serviceAccountName"] == account["metadata"]["name"] == "llm-service-migration"
+    assert container["envFrom"][1]["secretRef"]["name"] == "llm-service-migration"
+
+
+def test_no_service_sends_a_request_to_the_pod_of_a_migration() -> None:
+    target = CATALOG.target("llm-service", "production")
+    migration = MANIFESTS.migration(target, IMAGE)
+    assert migration is not None
+    labels = migration.manifests[1]["spec"]["template"]["metadata"]["labels"]
+    services = [one for one in applied("production") if one["kind"] == "Service"]
+    assert services
+    for service in services:
+        assert not service["spec"]["selector"].items() <= labels.items()
+
+
+def test_every_pod_of_a_release_runs_its_digest() -> None:
+    target = CATALOG.target("llm-service", "production")
+    migration = MANIFESTS.migration(target, IMAGE)
+    assert migration is not None
+    pods = [
+        one["spec"]["template"]["spec"]
+        for one in (*applied("production"), *migration.manifests)
+        if "template" in one.get("spec", {})
+    ]
+    assert len(pods) == 3
+    assert {container["image"] for pod in pods for container in pod["containers"]} == {IMAGE}
+
+
+def test_a_service_without_schema_has_no_migration() -> None:
+    assert MANIFESTS.migration(CATALOG.target("fm-llm-solver", "production"), IMAGE) is None
 
 
 def test_a_service_that_names_no_folder_takes_the_common_templates() -> None:

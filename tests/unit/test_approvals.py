@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from fakes import MIDNIGHT, seconds
 
-from platform_ops.core.approvals import ApprovalRule, QuorumResult, Vote, quorum
+from platform_ops.core.approvals import ApprovalRule, Grant, QuorumResult, Vote, quorum, void_reasons
+from platform_ops.core.evidence import Evidence, Outcome
 
 PRODUCTION = ApprovalRule(
     {"senior_developer": 2, "devops": 1},
@@ -88,3 +90,115 @@ def test_one_rejection_of_somebody_entitled_decides() -> None:
 
 def test_where_nobody_is_required_nobody_is_asked() -> None:
     assert quorum(ApprovalRule(), (), requester="airflow").met
+
+
+SHOWN = Evidence((Outcome("source", "c" * 40, "passed"),))
+FAILED = Evidence((Outcome("source", "c" * 40, "failed"),))
+A_DAY = replace(PRODUCTION, expires=timedelta(days=1))
+QUORUM = ((SENIOR, "senior1"), (SENIOR, "senior2"), (DEVOPS, "devops"))
+
+
+def given(*answers: tuple[str, str], evidence: Evidence = SHOWN) -> list[Vote]:
+    return [
+        Vote(role, user, "Approve", MIDNIGHT + seconds(n), evidence) for n, (role, user) in enumerate(answers)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("evidence", "later", "void"),
+    [
+        pytest.param(SHOWN, timedelta(hours=23), (), id="young-and-unchanged"),
+        pytest.param(
+            FAILED,
+            timedelta(hours=1),
+            tuple(
+                f"the vote of {user} is void: gate source was passed, is failed now: ask again"
+                for _, user in QUORUM
+            ),
+            id="a-gate-failed-since",
+        ),
+        pytest.param(
+            SHOWN,
+            timedelta(days=1),
+            ("the vote of senior1 expired at 2026-01-02 00:00:00 UTC: ask again",),
+            id="the-first-vote-is-a-day-old",
+        ),
+    ],
+)
+def test_only_votes_that_stand_are_counted(
+    evidence: Evidence, later: timedelta, void: tuple[str, ...]
+) -> None:
+    result = quorum(A_DAY, given(*QUORUM), "developer", evidence=evidence, now=MIDNIGHT + later)
+    assert result.void == void
+    assert result.met == (not void)
+
+
+def test_who_votes_again_on_what_there_is_now_is_counted() -> None:
+    again = Vote(SENIOR, "senior1", "Approve", MIDNIGHT + seconds(9), FAILED)
+    rest = given((SENIOR, "senior2"), (DEVOPS, "devops"), evidence=FAILED)
+    result = quorum(A_DAY, [*given((SENIOR, "senior1")), *rest, again], "developer", evidence=FAILED)
+    assert result.met
+
+
+GRANT = Grant(
+    "llm-service", "production", "sha256:1", "1", PRODUCTION.required, ("senior1", "senior2", "devops"),
+    MIDNIGHT + seconds(3), SHOWN, timedelta(days=1),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("gone", "evidence", "later", "reasons"),
+    [
+        pytest.param("", SHOWN, timedelta(hours=23), (), id="it-stands"),
+        pytest.param(
+            "",
+            FAILED,
+            timedelta(hours=1),
+            ("votes of senior1, senior2, devops are void: gate source was passed, is failed now: ask again",),
+            id="a-gate-failed-since",
+        ),
+        pytest.param(
+            "",
+            SHOWN,
+            timedelta(days=1, seconds=1),
+            (
+                "the vote of senior1 expired at 2026-01-02 00:00:00 UTC: ask again",
+                "the vote of senior2 expired at 2026-01-02 00:00:01 UTC: ask again",
+                "2 more of senior_developer",
+            ),
+            id="expired",
+        ),
+        pytest.param(
+            "devops",
+            SHOWN,
+            timedelta(hours=1),
+            ("devops does not hold the role devops", "1 more of devops"),
+            id="an-approver-lost-the-role",
+        ),
+    ],
+)
+def test_a_grant_lets_start_only_what_its_votes_still_let_start(
+    gone: str, evidence: Evidence, later: timedelta, reasons: tuple[str, ...]
+) -> None:
+    pools = {role: users - {gone} for role, users in PRODUCTION.entitled.items()}
+    assert void_reasons(GRANT, given(*QUORUM), pools, evidence, MIDNIGHT + later) == reasons
+
+
+def test_one_vote_more_than_needed_replaces_one_that_is_void() -> None:
+    votes = given(*QUORUM, (SENIOR, "senior3"))
+    grant = replace(GRANT, voters=(*GRANT.voters, "senior3"))
+    pools = {role: users - {"senior2"} for role, users in PRODUCTION.entitled.items()}
+    assert void_reasons(grant, votes, pools, SHOWN, MIDNIGHT + seconds(9)) == ()
+
+
+def test_a_vote_that_was_refused_then_replaces_nobody_now() -> None:
+    """An author's vote was not counted; nobody notices authors when the release starts."""
+    votes = given(*QUORUM, (SENIOR, "senior3"))
+    pools = {role: users - {"senior2"} for role, users in PRODUCTION.entitled.items()}
+    assert "1 more of senior_developer" in void_reasons(GRANT, votes, pools, SHOWN, MIDNIGHT + seconds(9))
+
+
+def test_where_nobody_had_to_vote_a_changed_gate_still_voids() -> None:
+    grant = replace(GRANT, required={}, voters=())
+    assert void_reasons(grant, (), {}, SHOWN, MIDNIGHT + timedelta(days=9)) == ()
+    assert void_reasons(grant, (), {}, FAILED, MIDNIGHT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,8 +13,9 @@ import pytest
 import yaml
 
 from platform_ops.catalog.fields import format_duration, parse_duration
-from platform_ops.catalog.load import LAST_VALID, canonical, load, load_last_valid, load_text
-from platform_ops.catalog.models import ENVIRONMENTS, Catalog
+from platform_ops.catalog.last_valid import canonical
+from platform_ops.catalog.load import LAST_VALID, load, load_last_valid, load_text
+from platform_ops.catalog.models import ENVIRONMENTS, Catalog, Profile
 from platform_ops.catalog.profiles import with_profile
 from platform_ops.catalog.strategy import Direct, Gradual
 from platform_ops.core.errors import CatalogError, GateClosed, NotFound
@@ -53,6 +55,7 @@ MINIMAL: dict[str, Any] = {
         }
     },
 }
+KEY = "ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + bytes(32)).decode()
 Change = Callable[[dict[str, Any]], None]
 
 
@@ -107,6 +110,50 @@ def test_the_defaults_are_the_numbers_of_the_pipeline_guide() -> None:
     rules = entries[2].rollback
     assert (rules.error_rate.threshold, rules.error_rate.sustained) == (0.01, timedelta(minutes=2))
     assert (rules.latency.threshold, rules.latency.sustained) == (5.0, timedelta(minutes=3))
+    assert (rules.health_checks.threshold, rules.health_checks.sustained) == (0.5, timedelta(minutes=1))
+    assert (rules.memory.threshold, rules.memory.sustained) == (0.95, timedelta(minutes=2))
+
+
+def test_a_hotfix_has_a_rule_of_its_own_that_a_profile_scales_too() -> None:
+    text = changed(put(f"{PRODUCTION}/approvals/hotfix", {"quorum": {"devops": 1}, "wait_timer": "PT1M"}))
+    catalog = load_text(text)
+    rule = catalog.approval_rule("web", "production", hotfix=True)
+    assert (rule.required, rule.expires) == ({"devops": 1}, timedelta(hours=2))
+    assert catalog.approvals("web", "production", hotfix=True).requesters == ("developer",)
+    half = catalog.model_copy(update={"profiles": {"fast": Profile(wait_timer=0.5)}})
+    scaled = with_profile(half, "fast").approvals("web", "production", hotfix=True)
+    assert scaled.wait_timer == timedelta(seconds=30)
+
+
+def test_a_hotfix_needs_one_senior_developer_and_one_of_devops_and_no_wait() -> None:
+    found = load(CATALOGS[0]).approvals("llm-service", "production", hotfix=True)
+    assert found.quorum == {"senior_developer": 1, "devops": 1}
+    assert (found.wait_timer, found.response_timeout) == (timedelta(0), timedelta(minutes=30))
+
+
+@pytest.mark.parametrize(
+    ("approvals", "problem"),
+    [
+        pytest.param(
+            {"quorum": {"devops": 1}, "requesters": ["developer"], "wait_timer": "PT2H", "expires": "PT1H"},
+            "approvals.expires: must be longer than wait_timer",
+            id="votes-expire-before-the-start",
+        ),
+        pytest.param(
+            {"quorum": {"devops": 1}, "requesters": ["developer"], "hotfix": {"quorum": {"devops": 2}}},
+            "approvals.hotfix.quorum.devops: needs 2 of devops",
+            id="hotfix-pool-too-small",
+        ),
+        pytest.param(
+            {"quorum": {"devops": 1}, "requesters": ["developer"], "hotfix": {"quorum": {"devop": 1}}},
+            "approvals.hotfix.quorum.devop: unknown role 'devop': did you mean 'devops'?",
+            id="hotfix-role-unknown",
+        ),
+    ],
+)
+def test_approvals_that_could_never_let_anything_start(approvals: dict[str, Any], problem: str) -> None:
+    (found,) = problems_of(changed(put(f"{PRODUCTION}/approvals", approvals)))
+    assert problem in found
 
 
 def test_approvals_that_nobody_states_are_those_of_the_guide() -> None:
@@ -136,6 +183,16 @@ def test_approvals_that_nobody_states_are_those_of_the_guide() -> None:
             put(f"{PRODUCTION}/strategy", {"kind": "gradul"}),
             "unknown kind 'gradul': did you mean 'gradual'?",
             id="unknown-strategy",
+        ),
+        pytest.param(
+            put(f"{PRODUCTION}/strategy", {"kind": "gradual", "router": "service"}),
+            "strategy.router: the selector of a Service moves all traffic at once",
+            id="shares-by-a-selector",
+        ),
+        pytest.param(
+            put(f"{PRODUCTION}/strategy", {"kind": "direct", "router": "servise"}),
+            "unknown router 'servise': did you mean 'service'?",
+            id="unknown-router",
         ),
         pytest.param(
             put(f"{PRODUCTION}/strategy", {"kind": "gradual", "weights": [5, 50, 25, 100]}),
@@ -223,6 +280,26 @@ def test_approvals_that_nobody_states_are_those_of_the_guide() -> None:
             id="quantity",
         ),
         pytest.param(lambda data: data.pop("people"), "people: is required", id="missing-key"),
+        pytest.param(put("people/qa/signing_keys", ["ssh-dss AAAA"]), "is no public ssh key", id="no-key"),
+        pytest.param(
+            lambda data: [put(f"people/{user}/signing_keys", [KEY])(data) for user in ("developer", "qa")],
+            "is already that of people.developer",
+            id="key-of-two",
+        ),
+        pytest.param(
+            put("service_identity", {"email": "Developer@example.com"}),
+            "belongs to developer; give the service an address of its own",
+            id="service-is-a-person",
+        ),
+        pytest.param(
+            put(f"{PRODUCTION}/branch", "staging"),
+            "the branch staging is already that of services.web.environments.staging",
+            id="one-branch-for-two",
+        ),
+        pytest.param(
+            put(f"{PRODUCTION}/signed_commits", "sometimes"), "signed_commits", id="signed-sometimes"
+        ),
+        pytest.param(put(f"{PRODUCTION}/signed_commits", False), None, id="off-as-yaml-reads-it"),
         pytest.param(
             put("services/Web_1", MINIMAL["services"]["web"]), "must be small letters", id="service-name"
         ),
@@ -295,11 +372,11 @@ def test_a_broken_edit_leaves_the_last_valid_catalog_in_force(tmp_path: Path) ->
     assert good.problems == ()
     file.write_text(changed(put(f"{PRODUCTION}/replcas", 3)))
     broken = load_last_valid(file, state)
-    assert broken.catalog == good.catalog
+    assert broken.value == good.value
     assert len(broken.problems) == 1
     file.write_text(changed(put(f"{PRODUCTION}/replicas", 5)))
     repaired = load_last_valid(file, state)
-    assert (repaired.catalog.environment("web", "production").replicas, repaired.problems) == (5, ())
+    assert (repaired.value.environment("web", "production").replicas, repaired.problems) == (5, ())
 
 
 def test_a_broken_first_catalog_and_a_broken_copy_are_errors(tmp_path: Path) -> None:
@@ -340,6 +417,27 @@ def test_authors_are_people_and_a_stranger_closes_the_gate() -> None:
     assert catalog.users_of(["Developer@Example.com"]) == {"developer"}
     with pytest.raises(GateClosed, match=r"nobody in the catalog owns who@else\.example\.com"):
         catalog.users_of(["developer@example.com", "who@else.example.com"])
+
+
+def test_what_a_later_environment_requires_is_verified_from_the_first_on() -> None:
+    def required(*changes: Change) -> list[bool]:
+        catalog = load_text(changed(*changes))
+        return [catalog.signatures_required("web", name) for name in ENVIRONMENTS]
+
+    production, staging = f"{PRODUCTION}/signed_commits", "services/web/environments/staging/signed_commits"
+    assert required() == [True, True, True]
+    assert required(put(production, "off")) == [False, False, False]
+    assert required(put(production, "off"), put(staging, "required")) == [True, True, False]
+
+
+def test_a_key_signs_for_the_addresses_of_its_person_and_the_service_for_its_own() -> None:
+    other = KEY.replace("AAAA=", "AAAB=") if "AAAA=" in KEY else KEY[:-4] + "AAAB"
+    identity = put("service_identity", {"email": "ops@example.com", "signing_keys": [other]})
+    catalog = load_text(changed(put("people/developer/signing_keys", [KEY]), identity))
+    assert [signer.addresses for signer in catalog.signers()] == [
+        ("developer@example.com",),
+        ("ops@example.com",),
+    ]
 
 
 def test_only_people_of_a_requesting_role_may_ask() -> None:

@@ -64,6 +64,22 @@ def test_long_contexts_meet_the_defect_and_short_ones_do_not(
     assert (done.stdout.split(), done.returncode) == (answers, code), done.stderr
 
 
+@pytest.mark.parametrize("fault", Fault)
+def test_a_defect_is_one_that_no_formatter_or_linter_sees(tree: Path, fault: Fault) -> None:
+    """Otherwise the gates stop it before users could meet it."""
+    defect(fault)(tree)
+    ours = ["--isolated", "--no-cache", "--line-length=110", str(tree / SOURCE)]
+    for asked in (["format", "--check"], ["check", "--select=E,F,W,I", "--config=src=['src']"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *asked, *ours],
+            cwd=tree,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+
+
 def test_a_source_without_the_place_is_refused(tree: Path) -> None:
     (tree / SOURCE).write_text("routes = None\n")
     with pytest.raises(PlatformError, match=r"cannot edit analysis\.py: 0 places"):

@@ -24,7 +24,12 @@ PAGES = sorted(
     for page in ROOT.glob(pattern)
     if not any(part.startswith(".") for part in page.relative_to(ROOT).parts)
 )
-PROJECTS = ("pyproject.toml", "analyzer/pyproject.toml", "astro/local/stand_in/fm_llm_solver/pyproject.toml")
+PROJECTS = (
+    "pyproject.toml",
+    "analyzer/pyproject.toml",
+    "gates/pyproject.toml",
+    "astro/local/stand_in/fm_llm_solver/pyproject.toml",
+)
 
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")

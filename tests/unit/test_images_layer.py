@@ -9,7 +9,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local_platform.images.elf import segments_only
@@ -100,6 +100,7 @@ class TestLayer:
             cached(tmp_path, "k", fails)
         assert list((tmp_path / "layers").iterdir()) == []
 
+    @settings(deadline=None)
     @given(
         st.dictionaries(
             st.from_regex(r"[a-z]{1,3}(/[a-z]{1,120}){0,3}", fullmatch=True), st.binary(), max_size=5

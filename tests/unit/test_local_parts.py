@@ -15,9 +15,8 @@ from local_platform.layout import CHECKOUT, Layout
 from local_platform.parts import PARTS, PORTS, needed
 from local_platform.product import OWNER_ONLY, all_settings, product_settings
 from local_platform.services.airflow import AirflowApi, airflow_settings
-from local_platform.services.analyzer import secret_values
+from local_platform.services.analyzer import migration_values, secret_values
 from local_platform.services.part import Context
-from local_platform.services.postgres import ANALYZER_OWNER
 
 
 @pytest.fixture
@@ -106,7 +105,7 @@ def test_environments_share_neither_keys_nor_databases_nor_a_part_of_the_cache(p
 
     for name in secrets[0]:
         assert len({values[name] for values in secrets}) == len(ENVIRONMENTS), name
-    assert all(ANALYZER_OWNER not in value for values in secrets for value in values.values())
+    assert all("_owner" not in value for values in secrets for value in values.values())
 
 
 def test_only_development_takes_the_key_that_the_services_documentation_names(platform: Context) -> None:
@@ -118,10 +117,11 @@ def test_only_development_takes_the_key_that_the_services_documentation_names(pl
     assert takes == {"development": True, "staging": False, "production": False}
 
 
-def test_the_services_secret_is_what_its_template_asks_for(platform: Context) -> None:
-    template = yaml.safe_load((CHECKOUT / "analyzer/deploy/secret.yaml").read_text())
+def test_the_services_secrets_are_what_their_templates_ask_for(platform: Context) -> None:
+    templates = yaml.safe_load_all((CHECKOUT / "analyzer/deploy/secret.yaml").read_text())
 
-    assert list(secret_values(platform, "production")) == list(template["stringData"])
+    for template, values in zip(templates, (secret_values, migration_values), strict=True):
+        assert list(values(platform, "production")) == list(template["stringData"])
 
 
 def test_there_is_one_context_an_environment() -> None:

@@ -13,7 +13,7 @@ from local_platform.cluster.crds import GATEWAY_API_CRDS
 from platform_ops.adapters.manifests import render
 
 FOLDER = Path(__file__).parents[2] / "include/config/manifests"
-VALUES: dict[str, str | int] = {
+VALUES: dict[str, str | int | list[str]] = {
     "service": "llm-service",
     "namespace": "llm-service-prod",
     "environment": "production",
@@ -30,6 +30,9 @@ VALUES: dict[str, str | int] = {
     "blue_weight": 95,
     "green_weight": 5,
     "api_keys": "one,two",
+    "job": "llm-service-migrate-000000000000",
+    "command": ["python3", "-m", "service.migrate"],
+    "deadline_seconds": 300,
 }
 
 
@@ -37,16 +40,17 @@ def objects(name: str) -> dict[str, dict[str, Any]]:
     return {document["kind"]: document for document in render(FOLDER / f"{name}.yaml", VALUES)}
 
 
-@pytest.mark.parametrize("name", ["namespace", "secret", "service", "colour"])
+@pytest.mark.parametrize("name", ["namespace", "secret", "service", "colour", "migration"])
 def test_a_template_is_valid_in_the_strict_schema_of_kubernetes(name: str) -> None:
     for document in objects(name).values():
         kubernetes_validate.validate(document, "1.36", strict=True)
 
 
-def test_the_route_is_valid_in_the_schema_of_the_gateway_api() -> None:
+@pytest.mark.parametrize("name", ["route", "route-service"])
+def test_the_route_is_valid_in_the_schema_of_the_gateway_api(name: str) -> None:
     (crd,) = (crd for crd in GATEWAY_API_CRDS if crd["spec"]["names"]["kind"] == "HTTPRoute")
     (schema,) = (v["schema"]["openAPIV3Schema"] for v in crd["spec"]["versions"] if v["name"] == "v1")
-    jsonschema.validate(objects("route")["HTTPRoute"], schema)
+    jsonschema.validate(objects(name)["HTTPRoute"], schema)
 
 
 def test_everything_of_a_colour_carries_its_name_and_labels() -> None:

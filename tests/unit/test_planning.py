@@ -9,13 +9,13 @@ import pytest
 from fakes_outside import MemoryImages
 
 from platform_ops.adapters.manifests import Manifests, render
-from platform_ops.catalog.load import load
+from platform_ops.catalog.load import load, load_text
 from platform_ops.catalog.models import ENVIRONMENTS
 from platform_ops.controller.planning import rollout_plan, rollout_request
 from platform_ops.core.errors import GateClosed, PermanentError
 from platform_ops.core.plan import Plan
 from platform_ops.core.records import Promotion
-from platform_ops.core.release import Colour, Weights
+from platform_ops.core.release import Colour, Router, Weights
 from platform_ops.core.triggers import default_triggers
 
 ROOT = Path(__file__).parents[2]
@@ -61,6 +61,19 @@ def test_staging_switches_once_and_development_is_not_watched() -> None:
 
 def test_triggers_that_nobody_states_are_the_cores_defaults() -> None:
     assert rollout_plan(CATALOG, "llm-service", "production").triggers == default_triggers()
+
+
+def test_behind_a_service_the_triggers_count_its_one_backend_too() -> None:
+    text = (ROOT / "include" / "config" / "services.yaml").read_text(encoding="utf-8")
+    staging = "        url: https://staging.api.llm-service.example.com\n"
+    strategy = "        strategy: {kind: blue_green_switch, router: service}\n"
+    catalog = load_text(text.replace(staging, staging + strategy))
+    assert catalog.target("llm-service", "staging").router is Router.SERVICE
+    for trigger in rollout_plan(catalog, "llm-service", "staging").triggers:
+        for expression in (trigger.expression, trigger.count):
+            # Probes and memory are the pods' own: they have a colour whatever the gateway counts.
+            assert ("$service(-$colour)?/" in expression) is ("envoy_" in expression)
+            assert "$service-$colour/" not in expression.replace("$service(-$colour)?/", "")
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

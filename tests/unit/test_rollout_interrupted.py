@@ -9,6 +9,8 @@ from datetime import timedelta
 
 import pytest
 from fakes import CrashAt, Killed, seconds
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from rollout_scenes import V1, V2, Scene, quick, request
 
 from platform_ops.adapters.lease import LEASE
@@ -158,3 +160,73 @@ def test_the_installed_package_has_no_switch_that_makes_it_die() -> None:
 
     for label in ("after-intent:Shift", "after-effect:Shift", "after-outcome:Shift", V1):
         NoCrashPoints().reach(label)
+
+
+DURABLE: dict[str, Callable[[Scene], None]] = {
+    "half of the requests fail": lambda scene: scene.world.behave(V2, error_share=0.6),
+    "every fifth request fails": lambda scene: scene.world.behave(V2, error_share=0.2),
+    "checks of the new version fail": lambda scene: scene.world.behave(V2, checks="500"),
+    "all pods of the new version are lost": lambda scene: _lose(scene, Colour.GREEN, 2),
+    "one pod of the old version is lost": lambda scene: _lose(scene, Colour.BLUE, 1),
+    "all pods of the old version are lost": lambda scene: _lose(scene, Colour.BLUE, 2),
+    "the old version is scaled down": lambda scene: _scale_down(scene),
+    "memory is used up": lambda scene: scene.world.behave(V2, memory=0.99),
+    "probes fail": lambda scene: scene.world.behave(V2, failing_probes=0.8),
+    "the approval is withdrawn": lambda scene: scene.world.approved.discard(V2),
+}
+"""Faults that stay: how long a takeover takes must not change where it ends."""
+
+
+def _lose(scene: Scene, colour: Colour, number: int) -> None:
+    if colour in scene.world.deployments:
+        scene.world.lose_pods(colour, number)
+
+
+def _scale_down(scene: Scene) -> None:
+    scene.world.deployments[Colour.BLUE].replicas = 0
+
+
+Story = tuple[tuple[int, str], ...]
+"""After so many effects of the controller in the world, this happens."""
+
+stories = st.lists(
+    st.tuples(st.integers(1, 6), st.sampled_from(sorted(DURABLE))), max_size=3, unique_by=lambda one: one[1]
+).map(tuple)
+
+
+def _told(story: Story) -> Scene:
+    scene = Scene().with_v1()
+    scene.world.rate = 1000.0
+    left = list(story)
+
+    def go_on() -> None:
+        for one in [one for one in left if one[0] <= len(scene.world.effects)]:
+            left.remove(one)
+            DURABLE[one[1]](scene)
+
+    scene.world.after_effect = go_on
+    return scene
+
+
+async def _end_of(scene: Scene, process: CrashAt | None = None) -> tuple[object, ...]:
+    view = await scene.roll_out(plan=quick(), process=process)
+    running = {colour: one.digest for colour, one in scene.world.deployments.items()}
+    return view.phase, scene.world.weights, running
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(story=stories)
+def test_a_history_interrupted_after_any_transition_comes_to_the_same_end(story: Story) -> None:
+    asyncio.run(_interrupt_everywhere(story))
+
+
+async def _interrupt_everywhere(story: Story) -> None:
+    undisturbed_run = CrashAt()
+    end = await _end_of(_told(story), undisturbed_run)
+    for number, label in enumerate(undisturbed_run.reached, start=1):
+        if not label.startswith("after-outcome"):
+            continue
+        scene = _told(story)
+        with pytest.raises(Killed):
+            await _end_of(scene, CrashAt(number))
+        assert await _end_of(scene) == end, (label, number)

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from fakes import seconds
+from fakes import CrashAt, seconds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rollout_scenes import V1, V2, Scene, quick, request
+from rollout_scenes import V1, V2, Scene, migrating, quick, request
 
 from platform_ops.core.errors import GateClosed, OpsError
+from platform_ops.core.plan import Plan
 from platform_ops.core.release import Colour, Weights
 from platform_ops.core.state import Phase
 
@@ -58,6 +59,30 @@ def _away(port: str) -> Event:
 def _all_back(scene: Scene) -> None:
     scene.world.away.clear()
     scene.ledger.away = False
+    scene.world.refuses = ""
+
+
+def _refuse(scene: Scene) -> None:
+    scene.world.refuses = "the namespace's quota is used up"
+
+
+def _withdraw_approval(scene: Scene) -> None:
+    """Nobody may get more traffic for it; what it has, it keeps."""
+    scene.world.approved.discard(V2)
+
+
+def _jump(span: float) -> Event:
+    """The clock of whoever drives is set."""
+
+    def jump(scene: Scene) -> None:
+        scene.of_controller.off_by += seconds(span)
+
+    return jump
+
+
+def _move_by_hand(scene: Scene) -> None:
+    if {Colour.BLUE, Colour.GREEN} <= scene.world.deployments.keys() and scene.row().moved:
+        scene.world.move_by_hand(Weights(60, 40))
 
 
 def _ask(what: str) -> Event:
@@ -73,6 +98,18 @@ def _ask(what: str) -> Event:
         scene.asked = asyncio.ensure_future(call())
 
     return ask
+
+
+def _pre_empt(scene: Scene) -> None:
+    async def call() -> None:
+        try:
+            await scene.controller().pre_empt(
+                "llm-service", "production", by=("hotfix_llm-service", "hotfix-1"), why="test"
+            )
+        except OpsError:
+            return
+
+    scene.asked = asyncio.ensure_future(call())
 
 
 EVENTS: dict[str, Event] = {
@@ -92,10 +129,19 @@ EVENTS: dict[str, Event] = {
     "router away": _away("router"),
     "gateway away": _away("probe"),
     "ledger away": _away("ledger"),
+    "registry away": _away("images"),
     "all back": _all_back,
+    "memory is used up": _behave(memory=0.99),
+    "probes fail": _behave(failing_probes=0.8),
+    "the API refuses": _refuse,
+    "approval withdrawn": _withdraw_approval,
+    "the clock jumps ahead": _jump(90),
+    "the clock jumps back": _jump(-90),
+    "route moved by hand": _move_by_hand,
     "hold": _ask("hold"),
     "resume": _ask("resume"),
     "roll back": _ask("request_rollback"),
+    "a hotfix needs the place": _pre_empt,
 }
 
 histories = st.lists(
@@ -114,33 +160,56 @@ def _guard_effects(scene: Scene) -> Callable[[], None]:
         for colour, digest, enough in ((Colour.GREEN, V2, PLAN.replicas), (Colour.BLUE, V1, 1)):
             if weights.of(colour) > before[0].of(colour):
                 assert world.deployments[colour].digest == digest
+                assert digest in world.approved, effect
                 assert world._ready(colour) >= enough, effect
         if effect == "remove blue":
             assert scene.row().phase is Phase.WARM
             assert weights == Weights(0, 100)
         if effect == "remove green":
             assert weights.of(Colour.GREEN) == 0, "the new colour goes only without traffic"
+        if effect.startswith("deploy") and scene.row().plan.migration is not None:
+            assert any(one.startswith("migrate") for one in world.effects[:-1])
         before[0] = weights
 
     return check
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(events=histories, lag=st.sampled_from([0, 1, 4]), die=st.booleans())
+class Witness(CrashAt):
+    """Never dies; asserts after every step of a controller what must always hold."""
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__()
+        self._scene = scene
+
+    def reach(self, label: str) -> None:
+        super().reach(label)
+        row, world = self._scene.row(), self._scene.world
+        assert row.weights.blue + row.weights.green in (0, 100)
+        assert world.weights.blue + world.weights.green == 100
+        if row.phase.forward and row.phase not in (Phase.WARM, Phase.RECLAIMED):
+            old = world.deployments[Colour.BLUE]
+            assert old.digest == V1, "the old colour is not touched before it is reclaimed"
+            assert "remove blue" not in world.effects
+        if not row.moved:
+            assert world.weights == Weights(100, 0)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(events=histories, lag=st.sampled_from([0, 1, 4]), die=st.booleans(), migrate=st.booleans())
 def test_every_history_keeps_the_invariants_and_ends_in_a_known_place(
-    events: list[tuple[int, str]], lag: int, die: bool
+    events: list[tuple[int, str]], lag: int, die: bool, migrate: bool
 ) -> None:
-    asyncio.run(_live_through(events, lag, die))
+    asyncio.run(_live_through(events, lag, die, migrating(PLAN) if migrate else PLAN))
 
 
-async def _live_through(events: list[tuple[int, str]], lag: int, die: bool) -> None:
+async def _live_through(events: list[tuple[int, str]], lag: int, die: bool, plan: Plan) -> None:
     scene = Scene().with_v1()
-    world, clock, controller = scene.world, scene.clock, scene.controller()
+    world, clock, controller = scene.world, scene.clock, scene.controller(Witness(scene))
     world.rate, world.gateway_lag = 1000.0, seconds(lag)
     world.after_effect = _guard_effects(scene)
 
     async def story() -> None:
-        rollout_id = await controller.open(request(V2, PLAN))
+        rollout_id = await controller.open(request(V2, plan))
         for after, name in events:
             clock.at(seconds(after), lambda name=name: EVENTS[name](scene))
         clock.at(seconds(500), lambda: _all_back(scene))

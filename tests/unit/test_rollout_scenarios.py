@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from fakes import CrashAt, Killed, seconds
 from rollout_scenes import PLAN, TARGET, V1, V2, V3, Scene, quick, request
 
-from platform_ops.core.errors import Held
+from platform_ops.core.errors import GateClosed, Held
 from platform_ops.core.plan import OnInsufficientSamples
 from platform_ops.core.release import Colour, Weights
 from platform_ops.core.state import Phase
@@ -83,7 +84,7 @@ async def test_d2_slow_answers_bring_the_old_colour_back(scene: Scene) -> None:
     scene.world.behave(V2, p95=8.0)
     view = await scene.roll_out()
     assert view.phase is Phase.ROLLED_BACK
-    assert "latency-p95: 8 (limit 5" in view.reason
+    assert "requests took longer than 5 s (100.0%; limit 5.0%)" in view.reason
 
 
 async def test_d3_going_back_needs_no_pod_of_the_new_colour(scene: Scene) -> None:
@@ -339,6 +340,72 @@ async def test_a_hold_keeps_the_weights_and_resuming_goes_on(scene: Scene) -> No
 
     await scene.clock.run(hold_and_resume())
     assert scene.row().phase is Phase.PROMOTED
+
+
+async def test_a_hold_that_nobody_decides_goes_back_after_five_minutes_with_one_page(scene: Scene) -> None:
+    controller = scene.controller()
+
+    async def hold_and_forget() -> None:
+        rollout_id = await controller.open(request(V2))
+        stop = asyncio.Event()
+        standby = asyncio.ensure_future(controller.standby("standby", stop))
+        driving = asyncio.ensure_future(controller.drive(rollout_id, goal=Phase.PROMOTED, holder="triggerer"))
+        await scene.clock.sleep(timedelta(minutes=7))
+        await controller.hold(rollout_id, by="devops", why="looking at a graph")
+        await scene.clock.sleep(timedelta(minutes=4, seconds=58))
+        assert scene.row().phase is Phase.SHIFTING
+        await driving
+        await scene.clock.sleep(timedelta(minutes=2))
+        stop.set()
+        await standby
+
+    await scene.clock.run(hold_and_forget())
+    assert scene.row().reason == "no decision within 5 min of the hold (looking at a graph)"
+    assert scene.world.weights == OLD_ONLY
+    (page,) = scene.ledger.outbox_table.pages.values()
+    assert "was rolled back" in page.page.title
+
+
+async def test_what_went_back_is_not_promoted_again_before_a_person_releases_it(scene: Scene) -> None:
+    scene.world.behave(V2, error_share=0.5)
+    await scene.roll_out()
+    scene.world.behave(V2, error_share=0.0)
+    again = request(V2, run_id="again")
+    with pytest.raises(GateClosed, match="ops release-digest llm-service"):
+        await scene.controller().open(again)
+    (held,) = scene.ledger.hold_table.lines
+    released = replace(held, held=False, by="devops", rollout_id=None)
+    entry = replace(scene.ledger.journal_table.entries[-1], what="ReleaseDigest", rollout_id=None)
+    await scene.ledger.hold_table.release(released, entry)
+    assert await scene.controller().open(again)
+
+
+async def test_d6_what_a_person_stopped_before_any_traffic_may_be_tried_again(scene: Scene) -> None:
+    controller = scene.controller()
+
+    async def abort_and_retry() -> None:
+        rollout_id = await controller.open(request(V2))
+        await controller.abort(rollout_id, by="developer", why="wrong day")
+        await controller.drive(rollout_id, goal=Phase.ROLLED_BACK, holder="ops")
+        again = await controller.open(request(V2, run_id="again"))
+        await controller.drive(again, goal=Phase.PROMOTED, holder="triggerer")
+
+    await scene.clock.run(abort_and_retry())
+    assert scene.row().phase is Phase.PROMOTED
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"failing_probes": 0.7}, "health checks failed"),
+        ({"memory": 0.97}, "memory: 0.97 (limit 0.95"),
+    ],
+)
+async def test_probes_and_memory_take_a_release_back(scene: Scene, how: dict[str, float], said: str) -> None:
+    scene.world.behave(V2, **how)
+    view = await scene.roll_out(plan=replace(PLAN, steps=PLAN.steps[-1:]))
+    assert view.phase is Phase.ROLLED_BACK
+    assert said in view.reason
 
 
 async def test_an_environment_without_traffic_gets_load_where_the_catalog_says_so(scene: Scene) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from local_platform.layout import CHECKOUT
+from local_platform.layout import CHECKOUT, Layout
+from local_platform.signing import Keys
 from local_platform.sources import BRANCH, SOURCES, ServiceRepository
 
 
@@ -17,7 +18,9 @@ from local_platform.sources import BRANCH, SOURCES, ServiceRepository
 def test_the_source_is_clean_without_any_suppression(service: str, tmp_path: Path) -> None:
     bare, clone = tmp_path / "service.git", tmp_path / "clone"
     subprocess.run(["git", "init", "--quiet", "--bare", f"--initial-branch={BRANCH}", str(bare)], check=True)
-    ServiceRepository(str(bare), clone, CHECKOUT / SOURCES[service]).commit()
+    keys = Keys(tmp_path / "keys", Layout.from_environment())
+    keys.complete()
+    ServiceRepository(str(bare), clone, CHECKOUT / SOURCES[service], keys.committer("developer")).commit()
     scan = [sys.executable, "-m", "analyzer", "scan", str(clone), "--commit", "HEAD", "--history"]
     done = subprocess.run([*scan, "--format", "json"], capture_output=True, text=True, check=False)
     result = json.loads(done.stdout)

@@ -26,9 +26,13 @@ PYTHON = TOOLS / "venv" / "bin" / "python"
 UV_VERSION = "0.13.9"
 LOCK = ROOT / "requirements-dev.txt"
 # Our own distributions, installed as editable: they need no lock, all that they need is in ours.
-OWN = [".", "astro/local", "analyzer", "backups"]
-# The programs in them need nothing but the C library of the machine.
-DEBIAN = {"prometheus": "usr/bin/prometheus", "docker-registry": "usr/bin/docker-registry"}
+OWN = [".", "astro/local", "analyzer", "backups", "gates"]
+# The programs in them need only libraries that the machine has for Python: the C library and OpenSSL's.
+DEBIAN = {
+    "prometheus": "usr/bin/prometheus",
+    "docker-registry": "usr/bin/docker-registry",
+    "openssh-client": "usr/bin/ssh-keygen",
+}
 
 
 class SetupError(Exception):

@@ -22,7 +22,7 @@ from local_platform.parts import PORTS
 from local_platform.product import all_settings
 from local_platform.services.airflow import USERS, passwords
 from local_platform.services.git import Git
-from local_platform.sources import BRANCH, SOURCES, ServiceRepository
+from local_platform.sources import BRANCH, SOURCES
 from local_platform.supervisor import Supervisor
 
 COLOURS = {"up": "green", "down": "red", "failing": "yellow"}
@@ -126,12 +126,14 @@ def _reset(supervisor: Supervisor, printer: Printer, chosen: argparse.Namespace)
 
 def _push(supervisor: Supervisor, printer: Printer, chosen: argparse.Namespace) -> int:
     platform = supervisor.platform
-    url = Git(platform).repository(chosen.service)
-    if not url.exists():
-        raise PlatformError(f"there is no repository {url} yet; `make up` makes it")
-    source = platform.layout.root / SOURCES[chosen.service]
+    git = Git(platform)
+    if not git.repository(chosen.service).exists():
+        raise PlatformError(
+            f"there is no repository {git.repository(chosen.service)} yet; `make up` makes it"
+        )
+    git.keys.complete()
     with tempfile.TemporaryDirectory() as folder:
-        commit = ServiceRepository(str(url), Path(folder, "clone"), source).commit()
+        commit = git.clone(chosen.service, Path(folder, "clone")).commit()
     printer(chosen.service, f"{commit.version} ({commit.id[:8]}) pushed to {BRANCH}")
     return 0
 

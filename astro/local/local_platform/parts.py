@@ -12,7 +12,6 @@ from local_platform.services.airflow import (
     AirflowScheduler,
     AirflowTriggerer,
 )
-from local_platform.services.analyzer import AnalyzerDatabases
 from local_platform.services.cluster import Cluster
 from local_platform.services.controller import Controller, Ledger
 from local_platform.services.gateway import Gateway
@@ -43,7 +42,6 @@ PARTS: tuple[type[Part], ...] = (
     PodTargets,
     Prometheus,
     Ledger,
-    AnalyzerDatabases,
     AirflowDatabase,
     AirflowApi,
     AirflowScheduler,

@@ -44,6 +44,7 @@ def all_settings(platform: Context) -> dict[str, str]:
         "PLATFORM_OPS_REGISTRY_PLAIN_HTTP": "1",
         "PLATFORM_OPS_BUILD_COMMAND": build_command(platform),
         "PLATFORM_OPS_SCANNER_IMAGE": images.get("analyzer", ""),
+        "PLATFORM_OPS_GATES_IMAGE": images.get("gates", ""),
         "PLATFORM_OPS_XCOM_IMAGE": images.get("base", ""),
         "PLATFORM_OPS_SLACK_API_URL": platform.url("inbox") + "/api/",
         "PLATFORM_OPS_SLACK_TOKEN": slack_token(platform),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local_platform.errors import PlatformError
+from local_platform.signing import Committer
 
 BRANCH = "development"
 SOURCES = {"llm-service": "analyzer", "fm-llm-solver": "astro/local/stand_in/fm_llm_solver"}
@@ -26,18 +27,31 @@ class Commit:
 
 
 class ServiceRepository:
-    """A clone of a service's repository, in which versions are committed and pushed as a developer does."""
+    """A clone of a service's repository, in which versions are committed, signed and pushed as a developer
+    does. It begins where `start` stands, if there is such a branch, and pushes to `branch`."""
 
-    def __init__(self, url: str, clone: Path, source: Path) -> None:
+    def __init__(
+        self,
+        url: str,
+        clone: Path,
+        source: Path,
+        developer: Committer,
+        *,
+        branch: str = BRANCH,
+        start: str = "",
+    ) -> None:
         self.clone = clone
         self.source = source
+        self.branch = branch
+        self._developer = developer
+        start = start or branch
         if clone.exists():
             shutil.rmtree(clone)
         clone.mkdir(parents=True)
-        _git(clone, "init", "--quiet", f"--initial-branch={BRANCH}")
-        _git(clone, "remote", "add", "origin", url)
-        if _git(clone, "ls-remote", "--heads", "origin", BRANCH):
-            _git(clone, "pull", "--quiet", "--ff-only", "origin", BRANCH)
+        self._git("init", "--quiet", f"--initial-branch={branch}")
+        self._git("remote", "add", "origin", url)
+        if self._git("ls-remote", "--heads", "origin", f"refs/heads/{start}"):
+            self._git("pull", "--quiet", "--ff-only", "origin", start)
 
     def commit(self, change: Callable[[Path], None] | None = None) -> Commit:
         """Commit the source's tree, changed by `change`, with the next version number, and push it."""
@@ -46,10 +60,31 @@ class ServiceRepository:
         edit(self.clone / "pyproject.toml", r'(?m)^version = "[^"]+"$', f'version = "{version}"')
         if change is not None:
             change(self.clone)
-        _git(self.clone, "add", "--all")
-        _git(self.clone, "commit", "--quiet", "--message", f"Release {version}")
-        _git(self.clone, "push", "--quiet", "origin", BRANCH)
-        return Commit(_git(self.clone, "rev-parse", "HEAD"), version)
+        self._git("add", "--all")
+        self._git(
+            "commit", "--quiet", "--allow-empty", "--message", f"feat: take the checkout's tree as {version}"
+        )
+        self._git("push", "--quiet", "origin", self.branch)
+        return Commit(self._git("rev-parse", "HEAD"), version)
+
+    def commit_tree(self, tree: str, message: str, *, branch: str = "") -> str:
+        """Commit a tree that is in the clone's objects on top of what it stands at, and push that; the work
+        tree stays as it is."""
+        commit = self._git("commit-tree", "-S", "-p", "HEAD", "-m", message, tree)
+        self._git("push", "--quiet", "origin", f"{commit}:refs/heads/{branch or self.branch}")
+        return commit
+
+    def _git(self, *arguments: str) -> str:
+        done = subprocess.run(
+            ["git", *self._developer.options(), *arguments],
+            cwd=self.clone,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise PlatformError(f"git {arguments[0]} failed: {done.stderr.strip()}")
+        return done.stdout.strip()
 
     def _next_version(self) -> str:
         """The committed version with its middle number raised by one; the source's own at first."""
@@ -76,13 +111,3 @@ def edit(path: Path, pattern: str, new: str) -> None:
 
 def _version(pyproject: Path) -> str:
     return str(tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]["version"])
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    author = ("-c", "user.name=developer", "-c", "user.email=developer@example.com")
-    done = subprocess.run(
-        ["git", *author, *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise PlatformError(f"git {arguments[0]} failed: {done.stderr.strip()}")
-    return done.stdout.strip()

@@ -49,6 +49,12 @@ class AirflowApi:
         self._token = ""
         self._signing_in = asyncio.Lock()
 
+    async def signed_in(self) -> str:
+        """The user whose password Airflow accepts now: who it is, not who it says it is. Refused
+        otherwise."""
+        await self._sign_in(again=True)
+        return self._user
+
     async def trigger(self, dag_id: str, conf: Mapping[str, Any]) -> DagRun:
         """Start a run. NotFound when the DAG does not exist (yet), Refused when its parameters do not fit."""
         body = {"logical_date": None, "conf": dict(conf)}

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -24,6 +24,8 @@ from .kube_api import KubeApi, collection_path, object_path
 log = logging.getLogger(__name__)
 
 Object = Mapping[str, Any]
+Heard = Callable[[Mapping[str, Mapping[str, Object]]], None]
+"""Told of all objects of a collection (namespace to name to object) after each change of it."""
 TURN = 10
 """Seconds after which the server ends a watch."""
 GRACE = 5
@@ -72,6 +74,7 @@ class ClusterView:
         self._turn = turn
         self._grace = grace
         self._kept: dict[tuple[str, str, str], _Kept] = {}
+        self._listeners: dict[tuple[str, str, str], list[Heard]] = {}
 
     async def find(
         self, context: str, api_version: str, kind: str, namespace: str, name: str
@@ -84,6 +87,24 @@ class ClusterView:
     ) -> list[Object]:
         kept = await self._synced(context, api_version, kind)
         return [one for one in kept.objects.get(namespace, {}).values() if _matches(one, labels)]
+
+    async def listen(self, context: str, api_version: str, kind: str, heard: Heard) -> None:
+        """From now on `heard` is told of each change, and of the whole as soon as it is known. Called again,
+        it brings back a watch that a refusal ended. Unavailable or Refused while the server does not let us.
+        """
+        listeners = self._listeners.setdefault((context, api_version, kind), [])
+        known = heard in listeners
+        if not known:
+            listeners.append(heard)
+        kept = await self._synced(context, api_version, kind)
+        if not known:
+            heard(kept.objects)
+
+    def mute(self, heard: Heard) -> None:
+        """Tell it no more."""
+        for listeners in self._listeners.values():
+            if heard in listeners:
+                listeners.remove(heard)
 
     async def aclose(self) -> None:
         for kept in self._kept.values():
@@ -98,7 +119,8 @@ class ClusterView:
         key = (context, api_version, kind)
         kept = self._kept.get(key)
         if kept is None or kept.task.done():
-            kept = self._kept[key] = _Kept(context, api_version, kind)
+            listeners = self._listeners.setdefault(key, [])
+            kept = self._kept[key] = _Kept(context, api_version, kind, listeners)
             kept.task = asyncio.create_task(self._keep(kept), name=f"watch {kind} in {context}")
         await kept.told.wait()
         if kept.error is not None:
@@ -157,6 +179,7 @@ class _Kept:
     context: str
     api_version: str
     kind: str
+    listeners: list[Heard] = field(default_factory=list)
     version: str = ""
     objects: dict[str, dict[str, Object]] = field(default_factory=dict)
     """Namespace to name to object."""
@@ -171,6 +194,7 @@ class _Kept:
             self._put(item)
         self.version, self.error = version, None
         self.told.set()
+        self._tell()
 
     def lose(self, error: OpsError) -> None:
         """What is in memory may be old: whoever asks hears why, until it is listed again."""
@@ -189,7 +213,13 @@ class _Kept:
             self.objects.get(one["metadata"]["namespace"], {}).pop(one["metadata"]["name"], None)
         elif event["type"] != "BOOKMARK":
             self._put(one)
+        if event["type"] != "BOOKMARK":
+            self._tell()
         return True
+
+    def _tell(self) -> None:
+        for heard in tuple(self.listeners):
+            heard(self.objects)
 
     def _put(self, one: Object) -> None:
         metadata = one["metadata"]

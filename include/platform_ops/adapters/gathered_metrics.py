@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from platform_ops.core.errors import Refused
+from platform_ops.core.ports import Series
 
 from .gathering import Gathering
-from .prometheus import Points, PrometheusMetrics
+from .prometheus import PrometheusMetrics
+
+Found = tuple[Series, ...]
 
 _LABEL = "platform_ops_query"
 AT_MOST = 50
@@ -34,9 +37,9 @@ class GatheredMetrics:
 
     def __init__(self, metrics: PrometheusMetrics) -> None:
         self._metrics = metrics
-        self._by_step: dict[timedelta, Gathering[_Asked, Points]] = {}
+        self._by_step: dict[timedelta, Gathering[_Asked, Found]] = {}
 
-    async def range(self, expression: str, start: datetime, end: datetime, step: timedelta) -> Points:
+    async def range(self, expression: str, start: datetime, end: datetime, step: timedelta) -> Found:
         spacing = timedelta(seconds=max(1, math.floor(step.total_seconds())))
         if spacing not in self._by_step:
             self._by_step[spacing] = Gathering(lambda asked: self._ranges(asked, spacing), at_most=AT_MOST)
@@ -47,7 +50,7 @@ class GatheredMetrics:
 
     async def _ranges(
         self, asked: Sequence[_Asked], step: timedelta
-    ) -> Mapping[_Asked, Points | BaseException]:
+    ) -> Mapping[_Asked, Found | BaseException]:
         start, end = min(one.start for one in asked), max(one.end for one in asked)
         expressions = tuple(dict.fromkeys(one.expression for one in asked))
         try:
@@ -57,9 +60,7 @@ class GatheredMetrics:
             return await self._each(asked, step)
         return {one: _within(found.get(one.expression, ()), one.start, one.end) for one in asked}
 
-    async def _each(
-        self, asked: Sequence[_Asked], step: timedelta
-    ) -> Mapping[_Asked, Points | BaseException]:
+    async def _each(self, asked: Sequence[_Asked], step: timedelta) -> Mapping[_Asked, Found | BaseException]:
         answers = await asyncio.gather(
             *(self._metrics.range(one.expression, one.start, one.end, step) for one in asked),
             return_exceptions=True,
@@ -68,16 +69,20 @@ class GatheredMetrics:
 
     async def _joined(
         self, expressions: Sequence[str], start: datetime, end: datetime, step: timedelta
-    ) -> dict[str, Points]:
+    ) -> dict[str, Found]:
         joined = " or ".join(
             f'label_replace(({expression}), "{_LABEL}", "{place}", "", "")'
             for place, expression in enumerate(expressions)
         )
-        found: dict[str, Points] = {}
-        for labels, points in await self._metrics.series(joined, start, end, step):
-            found.setdefault(expressions[int(labels[_LABEL])], points)
-        return found
+        found: dict[str, list[Series]] = {}
+        for series in await self._metrics.range(joined, start, end, step):
+            labels = {name: value for name, value in series.labels.items() if name != _LABEL}
+            asked = expressions[int(series.labels[_LABEL])]
+            found.setdefault(asked, []).append(Series(series.points, labels))
+        return {expression: tuple(series) for expression, series in found.items()}
 
 
-def _within(points: Points, start: datetime, end: datetime) -> Points:
-    return tuple(point for point in points if start <= point.at <= end)
+def _within(found: Found, start: datetime, end: datetime) -> Found:
+    """Each series as far as it was asked for; one without a point there is left out."""
+    cut = (Series(tuple(p for p in one.points if start <= p.at <= end), one.labels) for one in found)
+    return tuple(one for one in cut if one.points)

@@ -12,13 +12,14 @@ import tempfile
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from platform_ops.core.errors import NotFound, Refused, Unavailable
 from platform_ops.core.ports import ImageFacts
 
+from .image_contents import installed
 from .registry import INDEX_TYPES, Registry
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,11 @@ class RegistryImages:
         self._build_command = build_command
         self._build_limit = build_limit
 
+    @property
+    def build_command(self) -> tuple[str, ...]:
+        """As it is configured, with its placeholders."""
+        return tuple(self._build_command)
+
     def reference(self, service: str, digest: str) -> str:
         return f"{self._name(service).repository}@{digest}"
 
@@ -87,7 +93,17 @@ class RegistryImages:
                 )
         text, _ = await registry.document(name.name, "blobs", manifests[0]["config"]["digest"])
         config = json.loads(text).get("config") or {}
-        return ImageFacts(digest, sum(blobs.values()), config.get("Labels") or {}, config.get("User") or "")
+        layers = tuple(layer["digest"] for layer in manifests[0]["layers"])
+        size, labels = sum(blobs.values()), config.get("Labels") or {}
+        return ImageFacts(digest, size, labels, config.get("User") or "", layers)
+
+    async def bill_of_materials(self, service: str, digest: str, created: datetime) -> bytes:
+        from .sbom import bill_of_materials
+
+        name, facts = self._name(service), await self.inspect(service, digest)
+        registry = self._registries[name.host]
+        packages = await installed(registry, name.name, await _manifests(registry, name.name, digest))
+        return bill_of_materials(name.repository, digest, facts.labels, created, packages)
 
     async def build(self, service: str, source: Path, tag: str, labels: Mapping[str, str]) -> str:
         name = self._name(service)
@@ -103,7 +119,7 @@ class RegistryImages:
             command += [
                 word for key, value in sorted(labels.items()) for word in ("--label", f"{key}={value}")
             ]
-            await self._run(command)
+            await self._run(command, _epoch(labels))
             digest = await asyncio.to_thread(_built_digest, metadata, command)
         if await self.find(service, tag) != digest:
             raise Refused(
@@ -111,8 +127,9 @@ class RegistryImages:
             )
         return digest
 
-    async def _run(self, command: Sequence[str]) -> None:
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(_SECRETS)}
+    async def _run(self, command: Sequence[str], epoch: Mapping[str, str]) -> None:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(_SECRETS)}
+        environment = {**kept, **epoch}
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,
@@ -180,6 +197,12 @@ def _filled(argument: str, values: Mapping[str, str]) -> str:
     for placeholder, value in values.items():
         argument = argument.replace(placeholder, value)
     return argument
+
+
+def _epoch(labels: Mapping[str, str]) -> dict[str, str]:
+    """The commit's time as the image's (https://reproducible-builds.org/specs/source-date-epoch/)."""
+    created = labels.get("org.opencontainers.image.created")
+    return {"SOURCE_DATE_EPOCH": str(int(datetime.fromisoformat(created).timestamp()))} if created else {}
 
 
 def _platform_order(entry: Mapping[str, Any]) -> bool:

@@ -15,6 +15,7 @@ from platform_ops.core.release import Colour, Target
 
 from .cluster_view import DirectReader, Reader
 from .kube_api import APPLY, KubeApi, object_path
+from .pods import containers, pod_failures, require_digests
 
 Object = Mapping[str, Any]
 RenderService = Callable[[Target, Colour], Manifest]
@@ -22,19 +23,8 @@ REVISION = "deployment.kubernetes.io/revision"
 TEMPLATE_HASH = "pod-template-hash"
 OWN_WRITES_SHOWN = 20.0
 """Seconds after a write within which a view of the cluster is not asked: longer than it can be behind."""
-_FAILING = frozenset(
-    {
-        "CrashLoopBackOff",
-        "CreateContainerConfigError",
-        "CreateContainerError",
-        "ErrImageNeverPull",
-        "ErrImagePull",
-        "ImageInspectError",
-        "ImagePullBackOff",
-        "InvalidImageName",
-        "RunContainerError",
-    }
-)
+SELECTED = "platform-ops.io/selected"
+"""Annotation of the Service: the colour that we gave it. A selector of another one is somebody's hand."""
 
 
 class KubernetesWorkloads:
@@ -59,6 +49,8 @@ class KubernetesWorkloads:
 
     async def apply(self, target: Target, manifests: Sequence[Manifest]) -> None:
         self._writes(target)
+        for manifest in manifests:
+            require_digests(manifest)
         for manifest in manifests:
             path = object_path(
                 manifest["apiVersion"], manifest["kind"], target.namespace, manifest["metadata"]["name"]
@@ -89,8 +81,8 @@ class KubernetesWorkloads:
             digest=_digest(deployment),
             desired=deployment["spec"].get("replicas", 1),
             ready=sum(_is_ready(pod) and pod["metadata"]["name"] in routed for pod in current),
-            failing=tuple(dict.fromkeys([*_deployment_failures(deployment), *_pod_failures(current)])),
-            restarts=sum(status.get("restartCount", 0) for pod in current for status in _containers(pod)),
+            failing=tuple(dict.fromkeys([*_deployment_failures(deployment), *pod_failures(current)])),
+            restarts=sum(status.get("restartCount", 0) for pod in current for status in containers(pod)),
         )
 
     async def scale(self, target: Target, colour: Colour, replicas: int) -> None:
@@ -122,14 +114,31 @@ class KubernetesWorkloads:
 
     async def selected_colour(self, target: Target) -> Colour | None:
         service = await self._api.find(target.context, self._service(target))
-        version = service["spec"].get("selector", {}).get("version") if service else None
-        return Colour(version) if version in tuple(Colour) else None
+        return selected_by(service) if service else None
 
     async def select_colour(self, target: Target, colour: Colour) -> None:
         """Point the Service at the colour; it is created when it is missing."""
-        await self._api.patch(
-            target.context, self._service(target), self._render_service(target, colour), APPLY
+        manifest = dict(self._render_service(target, colour))
+        metadata = dict(manifest["metadata"])
+        metadata["annotations"] = {**metadata.get("annotations", {}), SELECTED: colour.value}
+        path = self._service(target)
+        await self._api.patch(target.context, path, {**manifest, "metadata": metadata}, APPLY)
+
+    async def served_colour(self, target: Target) -> Colour | None:
+        """The colour of every ready endpoint of the Service `<service>`; None: of several, or of none."""
+        slices, pods = await asyncio.gather(
+            self._list(
+                target,
+                "discovery.k8s.io/v1",
+                "EndpointSlice",
+                f"kubernetes.io/service-name={target.service}",
+            ),
+            self._list(target, "v1", "Pod", f"app={target.service}"),
         )
+        colours = {pod["metadata"]["name"]: pod["metadata"].get("labels", {}).get("version") for pod in pods}
+        served = {colours.get(name) for name in _routed(slices)}
+        only = served.pop() if len(served) == 1 else None
+        return Colour(only) if only in tuple(Colour) else None
 
     async def pods(self, target: Target, colour: Colour) -> list[str]:
         """Names of the colour's pods, those of an older template too."""
@@ -170,6 +179,12 @@ class KubernetesWorkloads:
     @staticmethod
     def _service(target: Target) -> str:
         return object_path("v1", "Service", target.namespace, target.service)
+
+
+def selected_by(service: Object) -> Colour | None:
+    """The colour that a Service's selector names."""
+    version = (service["spec"].get("selector") or {}).get("version")
+    return Colour(version) if version in tuple(Colour) else None
 
 
 def _selector(target: Target, colour: Colour) -> str:
@@ -218,43 +233,9 @@ def _is_ready(pod: Object) -> bool:
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
-def _containers(pod: Object) -> list[Object]:
-    status = pod.get("status", {})
-    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
-
-
 def _deployment_failures(deployment: Object) -> Iterator[str]:
     for condition in deployment.get("status", {}).get("conditions") or ():
         deadline = condition["type"] == "Progressing" and condition["status"] == "False"
         refused = condition["type"] == "ReplicaFailure" and condition["status"] == "True"
         if deadline or refused:
             yield f"{condition.get('reason', condition['type'])}: {condition.get('message', '')}"
-
-
-def _pod_failures(pods: Iterable[Object]) -> Iterator[str]:
-    for pod in pods:
-        for condition in pod.get("status", {}).get("conditions") or ():
-            if condition.get("reason") == "Unschedulable":
-                yield f"Unschedulable: {condition.get('message', '')}"
-        for status in _containers(pod):
-            if text := _container_failure(status):
-                yield text
-
-
-def _container_failure(status: Object) -> str | None:
-    state = status.get("state", {})
-    waiting, ended = state.get("waiting", {}), state.get("terminated", {})
-    if waiting.get("reason") in _FAILING:
-        reason, last = waiting["reason"], status.get("lastState", {}).get("terminated")
-        detail = (
-            f"{_exit(last)} ({status.get('restartCount', 0)} restarts)" if last else waiting.get("message")
-        )
-        return f"{reason}: {detail or 'no message'}"
-    if ended and ended.get("exitCode") != 0:
-        return f"{ended.get('reason', 'Error')}: {_exit(ended)} ({status.get('restartCount', 0)} restarts)"
-    return None
-
-
-def _exit(ended: Object) -> str:
-    killed = ended.get("reason") == "OOMKilled"
-    return "out of memory" if killed else f"exit {ended.get('exitCode')}"

@@ -17,15 +17,18 @@ import yaml
 
 from platform_ops.catalog.models import Catalog
 from platform_ops.core.errors import PermanentError
+from platform_ops.core.migration import Migration
 from platform_ops.core.ports import Manifest
-from platform_ops.core.release import Colour, Target, Weights
+from platform_ops.core.release import Colour, Router, Target, Weights
 
-Values = Mapping[str, str | int]
+Value = str | int | list[str]
+Values = Mapping[str, Value]
 _ALONE = re.compile(r"^\$\{(\w+)\}$")
 
 
 class Manifests:
-    """Templates (`colour*.yaml`, `route.yaml`, `service.yaml`), filled in from the catalog.
+    """Templates (`colour*.yaml`, `route.yaml`, `route-service.yaml`, `service.yaml`,
+    `migration.yaml`), filled in from the catalog.
 
     They are those of `folder`, or of the folder that the service's entry names, relative to `folder`.
     """
@@ -38,7 +41,7 @@ class Manifests:
         """Everything that belongs to one colour; `image` names a digest."""
         entry = self._catalog.environment(target.service, target.environment)
         requests, limits = entry.resources.requests, entry.resources.limits
-        values: dict[str, str | int] = {
+        values: dict[str, Value] = {
             "colour": colour.value,
             "image": image,
             "replicas": entry.replicas,
@@ -53,17 +56,33 @@ class Manifests:
         filled = {**_of(target), **values}
         return tuple(manifest for template in templates for manifest in render(template, filled))
 
+    def migration(self, target: Target, image: str) -> Migration | None:
+        """The Job that brings the schema to the version of `image`; None where the catalog names none."""
+        entry = self._catalog.service(target.service).schema_migration
+        if entry is None:
+            return None
+        job = f"{target.service}-migrate-{image.rpartition(':')[2][:12]}"
+        values: dict[str, Value] = {
+            "job": job,
+            "image": image,
+            "command": list(entry.command),
+            "deadline_seconds": max(1, round(entry.deadline.total_seconds())),
+        }
+        template = self._templates(target) / "migration.yaml"
+        return Migration(job, entry.deadline, tuple(render(template, {**_of(target), **values})))
+
     def route(self, target: Target, weights: Weights) -> Manifest:
-        """The HTTPRoute as it is created; later only its weights move."""
+        """The HTTPRoute as it is created. By weights, only these move later; by the Service, nothing does."""
         gateway = self._catalog.gateway
-        values: dict[str, str | int] = {
+        values: dict[str, Value] = {
             "host": urlsplit(target.url).hostname or "",
             "gateway": gateway.name,
             "gateway_namespace": gateway.namespace,
             "blue_weight": weights.blue,
             "green_weight": weights.green,
         }
-        return next(render(self._templates(target) / "route.yaml", {**_of(target), **values}))
+        name = "route.yaml" if target.router is Router.HTTP_ROUTE else "route-service.yaml"
+        return next(render(self._templates(target) / name, {**_of(target), **values}))
 
     def service(self, target: Target, colour: Colour) -> Manifest:
         """The Service that people patch in an emergency."""
@@ -74,7 +93,7 @@ class Manifests:
         return self._folder / self._catalog.service(target.service).manifests
 
 
-def _of(target: Target) -> dict[str, str | int]:
+def _of(target: Target) -> dict[str, Value]:
     return {
         "service": target.service,
         "namespace": target.namespace,

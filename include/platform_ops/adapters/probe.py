@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from urllib.parse import urlsplit
 
 import httpx
 
+from platform_ops.core.errors import OpsError
 from platform_ops.core.ports import ProbeAnswer
-from platform_ops.core.release import Colour, Target
+from platform_ops.core.release import Colour, Router, Target
 
 from .traffic import COLOUR_HEADER
 
@@ -20,14 +21,30 @@ SECRET_PREFIX = "env:"
 """A header value `env:NAME` stands for that environment variable: the ledger keeps the name only."""
 _NO_HEADERS: Mapping[str, str] = {}
 _BODY_LIMIT = 1 << 20
+_TOGETHER = 0.05
+"""Seconds in which answers gather for one look at who is behind a Service."""
+
+
+ServedColour = Callable[[Target], Awaitable[Colour | None]]
 
 
 class HttpProbe:
-    """The `Probe` port. `gateway_url` is where to connect when the URL's host is not resolvable from here."""
+    """The `Probe` port. `gateway_url` is where to connect when the URL's host is not resolvable from here.
 
-    def __init__(self, client: httpx.AsyncClient, gateway_url: str = "") -> None:
+    The colour of an answer is the header that the route sets. Behind the selector of a Service no route can:
+    there `served_colour` tells which pods the Service sends requests to, once the answer is there.
+    """
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        gateway_url: str = "",
+        served_colour: ServedColour | None = None,
+    ) -> None:
         self._client = client
         self._gateway_url = gateway_url.rstrip("/")
+        self._served_colour = served_colour
+        self._looking: dict[str, asyncio.Task[Colour | None]] = {}
 
     async def request(
         self,
@@ -55,13 +72,30 @@ class HttpProbe:
             return _unanswered(began, f"no answer within {timeout.total_seconds():g} s")
         except (httpx.HTTPError, httpx.InvalidURL, LookupError) as failed:
             return _unanswered(began, str(failed) or type(failed).__name__)
-        served = answer.headers.get(COLOUR_HEADER, "")
-        return ProbeAnswer(
-            status=answer.status_code,
-            latency=timedelta(seconds=time.monotonic() - began),
-            colour=Colour(served) if served in tuple(Colour) else None,
-            body=read,
-        )
+        took = timedelta(seconds=time.monotonic() - began)
+        named = answer.headers.get(COLOUR_HEADER, "")
+        served = Colour(named) if named in tuple(Colour) else None
+        if served is None and colour is None and target.router is Router.SERVICE:
+            served = await self._colour_behind_service(target)
+        return ProbeAnswer(status=answer.status_code, latency=took, colour=served, body=read)
+
+    async def _colour_behind_service(self, target: Target) -> Colour | None:
+        """Answers that come in together share one look, begun after the last of them at the earliest."""
+        if self._served_colour is None:
+            return None
+        looking = self._looking.get(target.key)
+        if looking is None:
+            looking = asyncio.create_task(self._look_soon(target, self._served_colour))
+            self._looking[target.key] = looking
+        try:
+            return await asyncio.shield(looking)
+        except OpsError:
+            return None
+
+    async def _look_soon(self, target: Target, served_colour: ServedColour) -> Colour | None:
+        await asyncio.sleep(_TOGETHER)
+        del self._looking[target.key]
+        return await served_colour(target)
 
     async def _exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes

@@ -10,9 +10,7 @@ from typing import Any
 import httpx
 
 from platform_ops.core.errors import Refused, Unavailable
-from platform_ops.core.ports import Point
-
-Points = tuple[Point, ...]
+from platform_ops.core.ports import Point, Series
 
 
 class PrometheusMetrics:
@@ -22,22 +20,18 @@ class PrometheusMetrics:
         self._client = client
         self._url = url.rstrip("/")
 
-    async def range(self, expression: str, start: datetime, end: datetime, step: timedelta) -> Points:
-        found = await self.series(expression, start, end, step)
-        return found[0][1] if found else ()
-
-    async def series(
+    async def range(
         self, expression: str, start: datetime, end: datetime, step: timedelta
-    ) -> list[tuple[Mapping[str, str], Points]]:
-        """Every series of a range query with its labels, in Prometheus' order."""
+    ) -> tuple[Series, ...]:
         form = {
             "query": expression,
             "start": f"{start.timestamp():.3f}",
             "end": f"{end.timestamp():.3f}",
             "step": f"{step.total_seconds():g}",
         }
-        answered = await self._query("query_range", form)
-        return [(one.get("metric", {}), tuple(_points(one["values"]))) for one in answered]
+        series = await self._query("query_range", form)
+        found = (Series(tuple(_points(one["values"])), _labels(one)) for one in series)
+        return tuple(one for one in found if one.points)
 
     async def instant(self, expression: str, at: datetime) -> float | None:
         found = await self._query("query", {"query": expression, "time": f"{at.timestamp():.3f}"})
@@ -72,6 +66,10 @@ def _series(data: Mapping[str, Any]) -> list[dict[str, Any]]:
         return [{"value": data["result"], "values": [data["result"]]}]
     result: list[dict[str, Any]] = data["result"]
     return result
+
+
+def _labels(series: Mapping[str, Any]) -> dict[str, str]:
+    return {name: text for name, text in series.get("metric", {}).items() if name != "__name__"}
 
 
 def _points(samples: list[list[Any]]) -> list[Point]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -16,6 +16,8 @@ from pydantic import (
     PlainSerializer,
     WithJsonSchema,
 )
+
+from platform_ops.core.signatures import key_of
 
 _DURATION = re.compile(
     r"^P(?=\d|T\d)(?:(?P<days>\d+)D)?"
@@ -111,6 +113,22 @@ def _image_name(value: str) -> str:
     return value
 
 
+def _signing_key(value: str) -> str:
+    key_of((), value)
+    return value
+
+
+def _off(value: object) -> object:
+    """YAML reads a bare `off` as false."""
+    return "off" if value is False else value
+
+
+SignedCommits = Annotated[Literal["required", "off"], BeforeValidator(_off)]
+SigningKey = Annotated[
+    str,
+    AfterValidator(_signing_key),
+    WithJsonSchema({"type": "string", "examples": ["ssh-ed25519 AAAA… developer"]}),
+]
 BaseUrl = Annotated[str, AfterValidator(_base_url), WithJsonSchema({"type": "string", "format": "uri"})]
 DnsLabel = Annotated[str, AfterValidator(_dns_label)]
 ImageName = Annotated[str, AfterValidator(_image_name)]

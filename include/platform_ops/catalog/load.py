@@ -7,12 +7,8 @@ values left out: one run shows all there is to repair.
 from __future__ import annotations
 
 import copy
-import json
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +16,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from platform_ops.core.errors import CatalogError
 
-from . import rules, source
+from . import last_valid, rules, source
+from .identity import ServiceIdentity
+from .last_valid import Loaded
 from .models import (
     ENVIRONMENTS,
     Approvals,
@@ -30,38 +28,23 @@ from .models import (
     Environment,
     Person,
     Production,
+    ProductionApprovals,
     Staging,
 )
-from .names import nearest, unknown
-from .schema import keys_at
 from .source import KeyPath, Problem, Source, dotted
+from .validation import validated
 
 LAST_VALID = "catalog.last-valid.json"
 _APPROVALS: TypeAdapter[Approvals] = TypeAdapter(Approvals)
+_PRODUCTION_APPROVALS: TypeAdapter[ProductionApprovals] = TypeAdapter(ProductionApprovals)
 _CHECKS: TypeAdapter[tuple[Check, ...]] = TypeAdapter(tuple[Check, ...])
 _ENVIRONMENT_MODELS: dict[str, type[Environment]] = {
     "development": Development,
     "staging": Staging,
     "production": Production,
 }
-_IN_OUR_WORDS = {
-    "model_type": "must be a mapping of the keys in docs/reference/catalog.md",
-    "dict_type": "must be a mapping",
-    "tuple_type": "must be a list",
-    "too_short": "must not be empty",
-    "string_too_short": "must not be empty",
-    "union_tag_not_found": "needs a kind: direct, blue_green_switch or gradual",
-}
 _NAME_RULE = "must be small letters, digits and '-', start with a letter, and be at most 40 long"
 _SERVICE_NAME = re.compile(r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A catalog that can be worked with, and what is wrong with the file (then it is the copy)."""
-
-    catalog: Catalog
-    problems: tuple[str, ...] = ()
 
 
 def load(path: Path) -> Catalog:
@@ -74,62 +57,16 @@ def load_text(text: str, file: str = "services.yaml") -> Catalog:
     return _checked(source.parse(text, file), file)
 
 
-def load_last_valid(path: Path, state: Path | None) -> Loaded:
-    """The file's catalog, or the last one that was good, with the file's problems.
-
-    A good catalog replaces the copy in `state`. CatalogError when the file is broken and no copy exists.
-    """
-    copy_path = state / LAST_VALID if state is not None else None
-    try:
-        catalog = load(path)
-    except CatalogError as broken:
-        if copy_path is None or (kept := _kept(copy_path)) is None:
-            raise
-        return Loaded(kept, broken.problems)
-    try:
-        if copy_path is not None:
-            _keep(catalog, copy_path)
-    except OSError as unwritable:
-        why = f"{copy_path}:1: catalog: the last valid copy cannot be written ({unwritable.strerror})"
-        return Loaded(catalog, (why,))
-    return Loaded(catalog)
-
-
-def canonical(catalog: Catalog) -> str:
-    """The catalog with all defaults written out, equal for equal catalogs."""
-    return json.dumps(catalog.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
-
-
-def _kept(copy_path: Path) -> Catalog | None:
-    """The copy, unless there is none or an older version with other keys wrote it."""
-    try:
-        return Catalog.model_validate_json(copy_path.read_bytes())
-    except (OSError, ValidationError):
-        return None
-
-
-def _keep(catalog: Catalog, copy_path: Path) -> None:
-    text = canonical(catalog)
-    if copy_path.exists() and copy_path.read_text(encoding="utf-8") == text:
-        return
-    copy_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor, temporary = tempfile.mkstemp(dir=copy_path.parent, prefix=".catalog-")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, copy_path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+def load_last_valid(path: Path, state: Path | None) -> Loaded[Catalog]:
+    """The file's catalog, or the last one that was good, with the file's problems."""
+    return last_valid.load_last_valid(Catalog, lambda: load(path), state, LAST_VALID)
 
 
 def _checked(parsed: Source, file: str) -> Catalog:
     if not isinstance(parsed.data, Mapping):
         raise CatalogError([f"{file}:1: catalog: must be a mapping with the keys roles, people, services"])
     problems = list(parsed.problems)
-    catalog, found = _validated(parsed)
+    catalog, found = validated(Catalog, parsed)
     problems += found
     problems += [Problem(parsed.line(path), dotted(path), text) for path, text in _rule_findings(parsed.data)]
     if problems or catalog is None:
@@ -138,47 +75,12 @@ def _checked(parsed: Source, file: str) -> Catalog:
     return catalog
 
 
-def _validated(parsed: Source) -> tuple[Catalog | None, list[Problem]]:
-    try:
-        return Catalog.model_validate(parsed.data), []
-    except ValidationError as invalid:
-        return None, [_problem(parsed, error) for error in invalid.errors(include_url=False)]
-
-
-def _problem(parsed: Source, error: Mapping[str, Any]) -> Problem:
-    path = parsed.existing(error["loc"])
-    text = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        text = unknown("key", str(path[-1]), keys_at(error["loc"][:-1]))
-    elif error["type"] == "missing":
-        text = "is required" + _misspelt(parsed, path, error["loc"])
-    elif error["type"] == "union_tag_invalid":
-        tag, expected = error["ctx"]["tag"], error["ctx"]["expected_tags"].replace("'", "").split(", ")
-        text = unknown("kind", str(tag), expected)
-    elif error["type"] == "literal_error":
-        valid = [name.strip("'") for name in re.split(", | or ", error["ctx"]["expected"])]
-        text = unknown(str(path[-1]), str(error["input"]), valid)
-    elif error["type"] in _IN_OUR_WORDS:
-        text = _IN_OUR_WORDS[error["type"]]
-    elif error["type"] != "value_error" and not isinstance(error.get("input"), Mapping | list | None):
-        text = f"{text[0].lower()}{text[1:]}, not {error['input']!r}"
-    return Problem(parsed.line(path), dotted(path), text)
-
-
-def _misspelt(parsed: Source, path: KeyPath, loc: Sequence[Any]) -> str:
-    node = parsed.data
-    for key in path[:-1]:
-        node = node[key]
-    known = keys_at(loc[:-1])
-    near = nearest(str(path[-1]), [key for key in node if key not in known])
-    return f"; {near!r} looks like it" if near else ""
-
-
 def _rule_findings(data: Mapping[str, Any]) -> Iterator[rules.Finding]:
     roles = {role: str(text) for role, text in _mapping(data.get("roles")).items()}
     people = {user: _person(entry) for user, entry in _mapping(data.get("people")).items()}
     if roles:
         yield from rules.people_problems(roles, people)
+    yield from _identity_findings(data, people)
     urls: dict[KeyPath, str] = {}
     for name, service in _mapping(data.get("services")).items():
         if not _SERVICE_NAME.match(name):
@@ -187,6 +89,13 @@ def _rule_findings(data: Mapping[str, Any]) -> Iterator[rules.Finding]:
                 _NAME_RULE,
             )
         environments = _mapping(_mapping(service).get("environments"))
+        yield from rules.branch_problems(
+            {
+                ("services", name, "environments", one, "branch"): _branch(one, _mapping(environments[one]))
+                for one in ENVIRONMENTS
+                if one in environments
+            }
+        )
         for environment in (name for name in ENVIRONMENTS if name in environments):
             path: KeyPath = ("services", name, "environments", environment)
             entry = _mapping(environments[environment])
@@ -197,11 +106,35 @@ def _rule_findings(data: Mapping[str, Any]) -> Iterator[rules.Finding]:
     yield from rules.host_problems(urls)
 
 
+def _identity_findings(data: Mapping[str, Any], people: Mapping[str, Person]) -> Iterator[rules.Finding]:
+    identity = _mapping(data.get("service_identity"))
+    default = ServiceIdentity.model_fields["email"].default
+    yield from rules.identity_problems(str(identity.get("email", default)), people)
+    listed: dict[KeyPath, Any] = {
+        ("people", user): _mapping(entry).get("signing_keys")
+        for user, entry in _mapping(data.get("people")).items()
+    }
+    listed[("service_identity",)] = identity.get("signing_keys")
+    yield from rules.key_problems(
+        {
+            (*path, "signing_keys", index): str(key)
+            for path, keys in listed.items()
+            if isinstance(keys, list)
+            for index, key in enumerate(keys)
+        }
+    )
+
+
+def _branch(environment: str, entry: Mapping[str, Any]) -> str:
+    return str(entry.get("branch", _ENVIRONMENT_MODELS[environment].model_fields["branch"].default))
+
+
 def _environment_findings(
     environment: str, entry: Mapping[str, Any], roles: Mapping[str, str], people: Mapping[str, Person]
 ) -> Iterator[rules.Finding]:
     default = _ENVIRONMENT_MODELS[environment].model_fields["approvals"].default
-    approvals = _lenient(_APPROVALS, entry["approvals"]) if "approvals" in entry else default
+    adapter = _PRODUCTION_APPROVALS if environment == "production" else _APPROVALS
+    approvals = _lenient(adapter, entry["approvals"]) if "approvals" in entry else default
     if approvals is not None and roles:
         for inner, text in rules.approval_problems(approvals, roles, people):
             yield ("approvals", *inner), text

@@ -11,11 +11,15 @@ from pydantic import Field, field_validator
 
 from platform_ops.core.approvals import ApprovalRule
 from platform_ops.core.errors import GateClosed, NotFound
-from platform_ops.core.release import Target
+from platform_ops.core.release import Router, Target
+from platform_ops.core.signatures import Signer, key_of
 
-from .fields import BaseUrl, DnsLabel, Duration, ImageName, Model, Quantity
+from .fields import BaseUrl, DnsLabel, Duration, ImageName, Model, Quantity, SignedCommits, SigningKey
+from .gating import FreezeWindow, SourceGates
+from .identity import ServiceIdentity
 from .names import unknown
-from .strategy import BlueGreenSwitch, Direct, Gradual, InsufficientSamples, RollbackTriggers, Strategy
+from .rollback import RollbackTriggers
+from .strategy import BlueGreenSwitch, Direct, Gradual, InsufficientSamples, Strategy
 
 ENVIRONMENTS = ("development", "staging", "production")
 _NAMESPACE_SUFFIX = {"development": "dev", "staging": "staging", "production": "prod"}
@@ -29,6 +33,9 @@ class Person(Model):
     emails: tuple[str, ...] = ()
     """Addresses the person commits with. Nobody approves what they wrote; a commit by an address that is
     listed nowhere fails that rule. Without an address a person is never an author."""
+    signing_keys: tuple[SigningKey, ...] = ()
+    """Public ssh keys that sign the person's commits, each as in a `.pub` file; `valid-before="20270101Z"`
+    may stand before it."""
 
     @field_validator("emails")
     @classmethod
@@ -76,19 +83,11 @@ class Check(Model):
     """An answer later than this fails the check."""
 
 
-class Approvals(Model):
-    """Who must agree before a release goes on."""
+class Quorum(Model):
+    """How many people of which roles."""
 
     quorum: dict[str, int] = Field(default_factory=dict)
     """Role to number of distinct people; empty means that nobody needs to agree."""
-    requesters: tuple[str, ...] = ()
-    """Roles that may ask for a promotion by hand; empty: every role."""
-    self_review: bool = False
-    """Whether the requester and the authors may vote."""
-    wait_timer: Duration = timedelta(0)
-    """At least this long from the start of the run to the first change, beside the votes."""
-    response_timeout: Duration = timedelta(days=1)
-    """A vote that takes longer fails the run."""
 
     @field_validator("quorum")
     @classmethod
@@ -97,6 +96,45 @@ class Approvals(Model):
             if count < 1:
                 raise ValueError(f"{role} needs at least 1 person; leave the role out if it has no vote")
         return quorum
+
+
+class Approvals(Quorum):
+    """Who must agree before a release goes on."""
+
+    requesters: tuple[str, ...] = ()
+    """Roles that may ask for a promotion by hand; empty: every role."""
+    self_review: bool = False
+    """Whether the requester and the authors may vote."""
+    wait_timer: Duration = timedelta(0)
+    """At least this long from the start of the run to the first change, beside the votes."""
+    response_timeout: Duration = timedelta(days=1)
+    """A vote that takes longer fails the run."""
+    expires: Duration = timedelta(days=1)
+    """A vote that is older does not let the release start. A release that has traffic goes on under it."""
+
+
+class HotfixApprovals(Quorum):
+    """Who must agree before a hotfix goes on. Requesters and self-review are those of a promotion."""
+
+    quorum: dict[str, int] = Field(default_factory=lambda: {"senior_developer": 1, "devops": 1})
+    """Role to number of distinct people."""
+    wait_timer: Duration = timedelta(0)
+    """At least this long from the start of the run to the first change, beside the votes."""
+    response_timeout: Duration = timedelta(minutes=30)
+    """A vote that takes longer fails the run."""
+    expires: Duration = timedelta(hours=2)
+    """A vote that is older does not let the hotfix start."""
+
+
+class ProductionApprovals(Approvals):
+    """Who must agree before a release, or a hotfix, goes live."""
+
+    hotfix: HotfixApprovals = HotfixApprovals()
+    """Who must agree before a hotfix goes on."""
+
+    def of_hotfix(self) -> Approvals:
+        """The hotfix's own rule, in the terms of every other one."""
+        return Approvals(requesters=self.requesters, self_review=self.self_review, **self.hotfix.model_dump())
 
 
 class Environment(Model):
@@ -110,6 +148,9 @@ class Environment(Model):
     """Namespace; by default the service's name with -dev, -staging or -prod."""
     branch: str
     """Branch of the service's repository that this environment follows."""
+    signed_commits: SignedCommits = "off"
+    """Whether every commit must be signed by its committer's key: required or off. What is required here is
+    verified before the build already."""
     replicas: int = Field(ge=1, le=100)
     """Pods of each colour."""
     resources: Resources = Resources()
@@ -124,6 +165,8 @@ class Environment(Model):
     """What takes the traffic back."""
     on_insufficient_samples: InsufficientSamples = InsufficientSamples()
     """What happens without enough traffic."""
+    freeze: tuple[FreezeWindow, ...] = ()
+    """When nothing is promoted here."""
 
     @property
     def host(self) -> str:
@@ -166,9 +209,12 @@ class Production(Environment):
     """Kubeconfig context of the cluster."""
     branch: str = "main"
     """Branch that this environment follows."""
+    signed_commits: SignedCommits = "required"
+    """Whether every commit must be signed by its committer's key: required or off. What is required here is
+    verified before the build already."""
     replicas: int = Field(default=3, ge=1, le=100)
     """Pods of each colour."""
-    approvals: Approvals = Approvals(
+    approvals: ProductionApprovals = ProductionApprovals(
         quorum={"senior_developer": 2, "devops": 1}, wait_timer=timedelta(minutes=10)
     )
     """Who must agree: two senior developers and one of DevOps, then 10 minutes."""
@@ -207,6 +253,18 @@ class Gateway(Model):
     """Its namespace."""
 
 
+class SchemaMigration(Model):
+    """What brings the service's database to the version of a release, before its preview comes up.
+
+    It may only expand: the version before goes on with the new schema. A rollback migrates nothing down.
+    """
+
+    command: tuple[str, ...] = Field(min_length=1)
+    """Program and arguments in the release's own image. It may be run again, and then finds nothing to do."""
+    deadline: Duration = timedelta(minutes=5)
+    """The Job is ended and has failed after so long."""
+
+
 class Service(Model):
     """One service: where it comes from, where it goes, who is paged."""
 
@@ -214,12 +272,16 @@ class Service(Model):
     """Git URL."""
     image: ImageName
     """Image name without tag: `registry/name`."""
-    router: Literal["httproute"] = "httproute"
-    """What moves traffic: weights of a Gateway API HTTPRoute."""
     manifests: str = ""
     """Folder of the service's own manifest templates, relative to the common ones; empty: the common ones."""
+    schema_migration: SchemaMigration | None = None
+    """A Job before each preview; left out: a release changes no schema."""
+    gates: SourceGates = SourceGates()
+    """How the gates look at its source."""
     pages: Pages
     """Who is paged."""
+    signed_after: str = Field(default="", pattern=r"^([0-9a-f]{40})?$")
+    """Commit up to which the history may be unsigned; empty: where that is required, all is signed."""
     environments: Environments
     """The three environments."""
 
@@ -255,6 +317,8 @@ class Catalog(Model):
     """Role to a sentence that says who has it."""
     people: dict[str, Person]
     """Airflow user to the person's roles and e-mail addresses."""
+    service_identity: ServiceIdentity = ServiceIdentity()
+    """Who moves branches and tags versions."""
     gateway: Gateway = Gateway()
     """The Gateway that all routes attach to."""
     profiles: dict[str, Profile] = Field(default_factory=dict)
@@ -272,23 +336,43 @@ class Catalog(Model):
         """The entry of a service's environment. NotFound names what does not exist."""
         return self.service(service).environment(environment)
 
+    def signatures_required(self, service: str, environment: str) -> bool:
+        """Whether this environment or a later one wants signed commits: one artefact goes through all."""
+        later = ENVIRONMENTS[ENVIRONMENTS.index(environment) :]
+        return any(self.environment(service, name).signed_commits == "required" for name in later)
+
+    def signers(self) -> tuple[Signer, ...]:
+        """Every key that is listed here, with the addresses it may sign for."""
+        identity = self.service_identity
+        listed = [(person.emails, person.signing_keys) for person in self.people.values()]
+        listed.append(((identity.email,), identity.signing_keys))
+        return tuple(key_of(emails, key) for emails, keys in listed for key in keys if emails)
+
     def target(self, service: str, environment: str) -> Target:
         """Where a service's objects are in an environment."""
         entry = self.environment(service, environment)
         namespace = entry.namespace or f"{service}-{_NAMESPACE_SUFFIX[environment]}"
-        return Target(service, environment, entry.context, namespace, entry.url)
+        router = Router(entry.strategy.router)
+        return Target(service, environment, entry.context, namespace, entry.url, router)
 
     def people_with(self, role: str) -> tuple[str, ...]:
         """Users that have the role, in the catalog's order."""
         return tuple(user for user, person in self.people.items() if role in person.roles)
 
-    def approval_rule(self, service: str, environment: str) -> ApprovalRule:
-        """Who must agree there, in the core's terms."""
-        approvals = self.environment(service, environment).approvals
+    def approvals(self, service: str, environment: str, *, hotfix: bool = False) -> Approvals:
+        """Who must agree there before a release, or a hotfix, goes on."""
+        if hotfix:
+            return self.service(service).environments.production.approvals.of_hotfix()
+        return self.environment(service, environment).approvals
+
+    def approval_rule(self, service: str, environment: str, *, hotfix: bool = False) -> ApprovalRule:
+        """The same in the core's terms."""
+        approvals = self.approvals(service, environment, hotfix=hotfix)
         return ApprovalRule(
             required=dict(approvals.quorum),
             entitled={role: frozenset(self.people_with(role)) for role in approvals.quorum},
             self_review=approvals.self_review,
+            expires=approvals.expires,
         )
 
     def users_of(self, emails: Iterable[str]) -> frozenset[str]:

@@ -7,7 +7,17 @@ from datetime import timedelta
 from platform_ops.core.errors import NotFound
 
 from .fields import quantity_value
-from .models import ENVIRONMENTS, Amount, Catalog, Environment, Profile, Resources, Service
+from .models import (
+    ENVIRONMENTS,
+    Amount,
+    Approvals,
+    Catalog,
+    Environment,
+    ProductionApprovals,
+    Profile,
+    Resources,
+    Service,
+)
 from .names import unknown
 from .strategy import Direct
 
@@ -29,9 +39,7 @@ def _service(service: Service, profile: Profile) -> Service:
 
 
 def _environment(entry: Environment, profile: Profile) -> Environment:
-    approvals = entry.approvals.model_copy(
-        update={"wait_timer": _scaled(entry.approvals.wait_timer, profile.wait_timer)}
-    )
+    approvals = _sooner(entry.approvals, profile)
     strategy = entry.strategy
     if not isinstance(strategy, Direct):
         strategy = strategy.model_copy(
@@ -51,6 +59,14 @@ def _environment(entry: Environment, profile: Profile) -> Environment:
             ),
         }
     )
+
+
+def _sooner(approvals: Approvals, profile: Profile) -> Approvals:
+    changes: dict[str, object] = {"wait_timer": _scaled(approvals.wait_timer, profile.wait_timer)}
+    if isinstance(approvals, ProductionApprovals):
+        wait = _scaled(approvals.hotfix.wait_timer, profile.wait_timer)
+        changes["hotfix"] = approvals.hotfix.model_copy(update={"wait_timer": wait})
+    return approvals.model_copy(update=changes)
 
 
 def _scaled(duration: timedelta, factor: float) -> timedelta:

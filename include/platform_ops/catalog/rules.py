@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from .models import Approvals, Check, Person
+from platform_ops.core.signatures import key_of
+
+from .models import Approvals, Check, Person, ProductionApprovals
 from .names import unknown
 from .source import KeyPath, dotted
 
@@ -28,6 +30,38 @@ def people_problems(roles: Mapping[str, str], people: Mapping[str, Person]) -> I
             yield ("roles", role), f"nobody has the role {role}; give it to somebody under people"
 
 
+def key_problems(keys: Mapping[KeyPath, str]) -> Iterator[Finding]:
+    """One key for two owners: nobody could say whose signature it is. `keys` maps its place to its text."""
+    owners: dict[str, KeyPath] = {}
+    for path, text in keys.items():
+        try:
+            fingerprint = key_of((), text).fingerprint
+        except ValueError:
+            continue  # its own field reports it
+        owner = owners.setdefault(fingerprint, path)
+        if owner[:-2] != path[:-2]:
+            yield path, f"the key {fingerprint} is already that of {dotted(owner[:-2])}"
+
+
+def identity_problems(email: str, people: Mapping[str, Person]) -> Iterator[Finding]:
+    """The service identity commits for nobody."""
+    for user, person in people.items():
+        if email.lower() in (address.lower() for address in person.emails):
+            yield (
+                ("service_identity", "email"),
+                f"{email} belongs to {user}; give the service an address of its own",
+            )
+
+
+def branch_problems(branches: Mapping[KeyPath, str]) -> Iterator[Finding]:
+    """Two environments of a service that follow one branch: a promotion could not move it forward."""
+    owners: dict[str, KeyPath] = {}
+    for path, branch in branches.items():
+        owner = owners.setdefault(branch, path)
+        if owner != path:
+            yield path, f"the branch {branch} is already that of {dotted(owner[:-1])}"
+
+
 def host_problems(hosts: Mapping[KeyPath, str]) -> Iterator[Finding]:
     """Two environments with one host: their routes would take each other's traffic."""
     owners: dict[str, KeyPath] = {}
@@ -40,7 +74,7 @@ def host_problems(hosts: Mapping[KeyPath, str]) -> Iterator[Finding]:
 def approval_problems(
     approvals: Approvals, roles: Mapping[str, str], people: Mapping[str, Person]
 ) -> Iterator[Finding]:
-    """Unknown roles, and pools that cannot reach their quorum."""
+    """Unknown roles, pools that cannot reach their quorum, votes that expire too soon."""
     for index, role in enumerate(approvals.requesters):
         if role not in roles:
             yield ("requesters", index), unknown("role", role, tuple(roles))
@@ -49,6 +83,12 @@ def approval_problems(
             yield ("quorum", role), unknown("role", role, tuple(roles))
     known = {role: count for role, count in approvals.quorum.items() if role in roles}
     yield from _pool_problems(known, approvals, people)
+    if approvals.expires <= approvals.wait_timer:
+        yield ("expires",), "must be longer than wait_timer: the votes would expire before the release starts"
+    if isinstance(approvals, ProductionApprovals):
+        for inner, text in approval_problems(approvals.of_hotfix(), roles, people):
+            if inner[0] != "requesters":
+                yield ("hotfix", *inner), text
 
 
 def check_problems(checks: Sequence[Check]) -> Iterator[Finding]:

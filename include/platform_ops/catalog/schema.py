@@ -7,16 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from .fields import Model
 from .models import Catalog
+from .policy_models import GatePolicy
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Schema = Mapping[str, Any]
 
 
 @cache
-def json_schema() -> Schema:
-    """JSON Schema of a catalog file."""
-    return {"$schema": DIALECT, **Catalog.model_json_schema(mode="validation")}
+def json_schema(model: type[Model] = Catalog) -> Schema:
+    """JSON Schema of a file of the model."""
+    return {"$schema": DIALECT, **model.model_json_schema(mode="validation")}
 
 
 def schema_text() -> str:
@@ -24,45 +26,50 @@ def schema_text() -> str:
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
-def keys_at(loc: Sequence[str | int]) -> tuple[str, ...]:
+def keys_at(loc: Sequence[str | int], model: type[Model] = Catalog) -> tuple[str, ...]:
     """The valid keys at a pydantic location (which names the tag of a union as one step)."""
-    node = _resolved(json_schema())
+    root = json_schema(model)
+    node = _resolved(root, root)
     for key in loc:
-        node = _step(node, key)
+        node = _step(node, key, root)
     return tuple(node.get("properties", {}))
 
 
 def reference() -> str:
     """The reference page, one section a model, in the order in which a reader meets them."""
-    sections = [_section(name, node) for name, node in _reachable()]
     head = (
         "# Catalog reference\n\n"
         "Written from the models by `ops catalog reference`. Durations are ISO 8601 with a unit\n"
         "(`PT30S`, `PT5M`, `P1D`). A key that is not listed is an error.\n"
     )
-    return head + "".join(f"\n{section}" for section in sections)
+    policy = "\nThe gate policy is a file of its own, `include/config/gate-policy.yaml`:\n"
+    return head + _sections("Catalog", Catalog) + policy + _sections("GatePolicy", GatePolicy)
 
 
-def _resolved(node: Schema) -> Schema:
+def _sections(name: str, model: type[Model]) -> str:
+    return "".join(f"\n{_section(*found)}" for found in _reachable(name, json_schema(model)))
+
+
+def _resolved(node: Schema, root: Schema) -> Schema:
     if "$ref" in node:
-        defined: Schema = json_schema()["$defs"][node["$ref"].rsplit("/", 1)[-1]]
+        defined: Schema = root["$defs"][node["$ref"].rsplit("/", 1)[-1]]
         return defined
     options = [option for option in node.get("anyOf", ()) if option.get("type") != "null"]
-    return _resolved(options[0]) if len(options) == 1 else node
+    return _resolved(options[0], root) if len(options) == 1 else node
 
 
-def _step(node: Schema, key: str | int) -> Schema:
+def _step(node: Schema, key: str | int, root: Schema) -> Schema:
     tags: Mapping[str, str] = node.get("discriminator", {}).get("mapping", {})
     if key in tags:
-        return _resolved({"$ref": tags[str(key)]})
+        return _resolved({"$ref": tags[str(key)]}, root)
     if isinstance(key, int):
-        return _resolved(node.get("items", {}))
+        return _resolved(node.get("items", {}), root)
     inner = node.get("properties", {}).get(key) or node.get("additionalProperties") or {}
-    return _resolved(inner) if isinstance(inner, Mapping) else {}
+    return _resolved(inner, root) if isinstance(inner, Mapping) else {}
 
 
-def _reachable() -> Iterator[tuple[str, Schema]]:
-    waiting: list[tuple[str, Schema]] = [("Catalog", json_schema())]
+def _reachable(first: str, root: Schema) -> Iterator[tuple[str, Schema]]:
+    waiting: list[tuple[str, Schema]] = [(first, root)]
     seen: set[str] = set()
     while waiting:
         name, node = waiting.pop(0)
@@ -71,7 +78,7 @@ def _reachable() -> Iterator[tuple[str, Schema]]:
         seen.add(name)
         yield name, node
         for prop in node.get("properties", {}).values():
-            waiting += [(inner, json_schema()["$defs"][inner]) for inner in _references(prop)]
+            waiting += [(inner, root["$defs"][inner]) for inner in _references(prop)]
 
 
 def _references(node: Any) -> list[str]:

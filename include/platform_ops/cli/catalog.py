@@ -10,6 +10,7 @@ import typer
 from platform_ops import wiring
 from platform_ops.catalog import schema as generated
 from platform_ops.catalog.load import load
+from platform_ops.catalog.policy import load_policy
 from platform_ops.catalog.profiles import with_profile
 from platform_ops.core.errors import CatalogError
 
@@ -24,12 +25,13 @@ def check(
     path: Annotated[Path | None, typer.Argument(help="By default PLATFORM_OPS_CATALOG.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Report everything that is wrong, each as `file:line: key: problem`."""
+    """Report everything that is wrong in catalog and gate policy, each as `file:line: key: problem`."""
     chosen = wiring.settings()
     file = path or Path(chosen.catalog)
     try:
         catalog = load(file)
         with_profile(catalog, chosen.profile)
+        load_policy(Path(chosen.gate_policy))
     except CatalogError as broken:
         if not as_json:
             raise

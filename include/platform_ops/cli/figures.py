@@ -6,11 +6,14 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from platform_ops.catalog.models import ENVIRONMENTS
 from platform_ops.core.errors import OpsError
+from platform_ops.core.hotfix import Hotfix
+from platform_ops.core.judging import Answers
 from platform_ops.core.ports import ColourStatus
 from platform_ops.core.release import Colour, Target, Weights
 from platform_ops.core.state import Rollout
-from platform_ops.core.triggers import ERRORS, P95_SECONDS, REQUESTS, increase, promql
+from platform_ops.core.triggers import ERRORS, P95_SECONDS, REQUESTS, promql
 from platform_ops.wiring import Desk
 
 WINDOW = timedelta(seconds=30)
@@ -48,8 +51,12 @@ class Figures:
     hold: str | None
     reason: str
     colours: tuple[ColourFigures, ...]
+    on_hold: tuple[str, ...]
+    """Releases that nobody may promote there again after a rollback, and why."""
     trouble: tuple[str, ...]
     """Systems that did not answer, in words: their figures are missing."""
+    unmerged: tuple[Hotfix, ...] = ()
+    """Hotfixes that went here and are not in every branch yet."""
 
 
 async def look(desk: Desk, service: str, environment: str, *, traffic: bool = False) -> Figures:
@@ -78,8 +85,22 @@ async def look(desk: Desk, service: str, environment: str, *, traffic: bool = Fa
         hold=f"{rollout.hold.by}: {rollout.hold.why}" if rollout and rollout.hold else None,
         reason=rollout.reason if rollout else "",
         colours=colours,
+        on_hold=await _on_hold(desk, service, environment),
         trouble=tuple(trouble),
+        unmerged=await _unmerged(desk, service, environment),
     )
+
+
+async def _on_hold(desk: Desk, service: str, environment: str) -> tuple[str, ...]:
+    found = []
+    for hold in await desk.ledger.digest_holds.standing(service, environment):
+        release = await desk.ledger.releases.find(service, hold.digest)
+        found.append(f"{release.name if release else hold.digest} (back in {hold.environment}: {hold.why})")
+    return tuple(found)
+
+
+async def _unmerged(desk: Desk, service: str, environment: str) -> tuple[Hotfix, ...]:
+    return await desk.ledger.hotfixes.unmerged(service) if environment == ENVIRONMENTS[-1] else ()
 
 
 def _leased(rollout: Rollout, now: datetime) -> bool:
@@ -113,12 +134,13 @@ async def _with_traffic(desk: Desk, target: Target, figures: ColourFigures) -> C
         desk.metrics.range(filled(ERRORS), since - _STEP, now, _STEP),
         desk.metrics.instant(filled(P95_SECONDS), now),
     )
+    answers = Answers(errors, counts)
     return ColourFigures(
         figures.colour,
         figures.weight,
         figures.release,
         figures.status,
-        requests=round(increase(counts, since, now)) if counts else None,
-        errors=round(increase(errors, since, now)) if errors else None,
+        requests=round(answers.all.grown(since, now)) if counts else None,
+        errors=round(answers.bad.grown(since, now)) if counts else None,
         p95=p95,
     )

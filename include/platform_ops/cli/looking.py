@@ -18,10 +18,14 @@ from platform_ops.core.state import Phase
 from platform_ops.wiring import Desk
 
 from .asking import AsJson, Environment, OneEnvironment, OneService, Service, at_desk
+from .auditing import follow_up
 from .figures import ColourFigures, Figures, look
 from .output import ExitCode, err, out, print_json, print_json_line, table
 
 _ENDED_BADLY = (Phase.ROLLED_BACK.value, Phase.NEEDS_ATTENTION.value)
+SHOWN_HOLDS = 3
+"""Releases on hold that `status` names for an environment, the newest ones; `ops audit` has all."""
+
 _ENDED_WELL = (Phase.PROMOTED.value, Phase.WARM.value, Phase.RECLAIMED.value)
 
 
@@ -156,6 +160,7 @@ async def _last_known(desk: Desk, service: str, environment: str, seen: bool) ->
             None,
             rollout.reason,
             found.colours,
+            found.on_hold,
             found.trouble,
         )
     return found
@@ -168,6 +173,12 @@ def _show(found: list[Figures]) -> None:
         blue, green = (by_colour.get(colour, "?") for colour in (Colour.BLUE, Colour.GREEN))
         rows.add_row(one.service, one.environment, blue, green, _rollout(one))
     out.print(rows)
+    for one in found:
+        for release in one.on_hold[-SHOWN_HOLDS:]:
+            out.print(f"{one.service}/{one.environment}: on hold: {release}", markup=False, soft_wrap=True)
+    for hotfix in (hotfix for one in found for hotfix in one.unmerged):
+        text = f"hotfix {hotfix.name} of {hotfix.service} ({hotfix.why}): {follow_up(hotfix)}"
+        out.print(text, markup=False)
     for text in dict.fromkeys(text for one in found for text in one.trouble):
         err.print(text, style="yellow", markup=False)
 

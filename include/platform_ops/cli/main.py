@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from platform_ops.core.errors import OpsError
 
-from . import auditing, catalog, looking, promoting, running
+from . import auditing, catalog, changes, holding, incidents, looking, promoting, releases, running
 from .output import ExitCode, complain, exit_code
 
 # Warnings of a library that tries again belong in the log of `ops controller`; here our error says it.
@@ -44,7 +44,14 @@ app.command()(looking.watch)
 app.command()(looking.logs)
 app.command()(promoting.abort)
 app.command()(promoting.rollback)
+app.command()(promoting.reclaim)
+app.command()(holding.hold)
+app.command()(holding.resume)
+app.command("release-digest")(holding.release_digest)
 app.command()(auditing.audit)
+app.command()(releases.release)
+app.command()(changes.changelog)
+app.add_typer(incidents.app, name="incident")
 app.add_typer(catalog.app, name="catalog")
 app.command()(running.controller)
 app.add_typer(running.ledger, name="ledger")

@@ -27,7 +27,7 @@ def controller(
     ] = "",
 ) -> None:
     """Stand by: take over rollouts whose holder is gone, own warm windows and tell Airflow how they ended,
-    send pages that nobody sent."""
+    see to what people change by hand, send pages that nobody sent, see hotfixes merged back."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     name = holder or f"ops-controller@{socket.gethostname()}:{os.getpid()}"
@@ -36,7 +36,16 @@ def controller(
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        errands = (desk.pager.deliver_unsent, desk.reporter.start_waiting)
+
+        async def follow_hotfixes() -> None:
+            await desk.follow_ups.look()
+
+        errands = (
+            desk.pager.deliver_unsent,
+            desk.reporter.start_waiting,
+            follow_hotfixes,
+            desk.handwork(name).watch,
+        )
         await desk.controller.standby(name, stop, errands)
 
     at_desk(act, for_many=True)

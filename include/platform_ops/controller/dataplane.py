@@ -8,6 +8,7 @@ from collections import Counter
 from platform_ops.core.plan import Check
 from platform_ops.core.ports import Probe, ProbeAnswer
 from platform_ops.core.release import Colour, Target, Weights
+from platform_ops.core.shares import shown
 from platform_ops.core.state import Effect
 
 from .checks import send
@@ -15,26 +16,29 @@ from .checks import send
 ALL_OF = 20
 """So many answers in a row must be of the only colour with traffic."""
 
-AT_MOST = 200
-"""Requests within which a colour with a share must show itself: at 5 % it hides once in 28,000 times."""
-
 _PORTION = 20
 
 
 async def confirm(
-    probe: Probe, target: Target, weights: Weights, gaining: Colour, checks: tuple[Check, ...]
+    probe: Probe,
+    target: Target,
+    weights: Weights,
+    gaining: Colour,
+    checks: tuple[Check, ...],
+    *,
+    before: int = 0,
 ) -> Effect:
-    """Whether responses show `weights`. `gaining` is the colour whose weight rose."""
+    """Whether responses show `weights`. `gaining` is the colour whose weight rose, `before` its share until
+    then: one answer of a colour that had 25 % already says nothing about 50 %."""
     check = checks[0] if checks else Check("/")
     if weights.of(gaining) == 100:
         colours = Counter(await _colours(probe, target, check, ALL_OF))
         return Effect(_words(colours), confirmed=colours == {gaining: ALL_OF})
-    colours = Counter()
-    while colours.total() < AT_MOST:
+    colours, told = Counter[Colour | None](), None
+    while told is None:
         colours.update(await _colours(probe, target, check, _PORTION))
-        if colours[gaining]:
-            return Effect(_words(colours), confirmed=True)
-    return Effect(_words(colours))
+        told = shown(before, weights.of(gaining), colours[gaining], colours.total())
+    return Effect(_words(colours), confirmed=told)
 
 
 async def generate_load(probe: Probe, target: Target, colour: Colour, checks: tuple[Check, ...]) -> Effect:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from platform_ops.adapters.lease import Lease, leased
+from platform_ops.core.digest_holds import hold_after
 from platform_ops.core.errors import Held, PermanentError, StaleHolder, TemporaryError
 from platform_ops.core.paging import held_page
 from platform_ops.core.records import Entry
@@ -95,6 +97,7 @@ class _Driver:
         self._observer = Observer(ports)
         self._pause = _Pause(ports)
         self._announced: tuple[object, ...] | None = None
+        self._trouble = ""
 
     async def run(self) -> RolloutView:
         while True:
@@ -112,7 +115,7 @@ class _Driver:
         rollout = await self._row()
         if rollout.settled(self._goal):
             return RolloutView(rollout)
-        observed = await self._observer.observe(rollout)
+        observed = replace(await self._observer.observe(rollout), trouble=self._trouble)
         transition = decide(observed, self._ports.clock.now())
         view = RolloutView(rollout, transition, observed)
         if self._progress is not None:
@@ -155,6 +158,10 @@ class _Driver:
         except PermanentError as error:
             await self._refused(observed, transition, str(error))
             return
+        except TemporaryError as error:
+            self._trouble = str(error)
+            raise
+        self._trouble = ""
         self._reach("after-effect", transition)
         await self._finish(rollout, transition, effect)
         if _to_be_repeated(transition, effect):
@@ -179,7 +186,9 @@ class _Driver:
             await self._end_promotion(after)
         silent = not transition.act.recorded or (transition.act is Act.CONFIRM and not effect.confirmed)
         entry = None if silent else self._outcome(after, transition, effect)
-        await self._ports.ledger.rollouts.save(after, entry)
+        ended = after.phase is Phase.ROLLED_BACK
+        hold = hold_after(after, self._holder, self._now()) if ended else None
+        await self._ports.ledger.rollouts.save(after, entry, hold)
         self._announced = None
         self._reach("after-outcome", transition)
 

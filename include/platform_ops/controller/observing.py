@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import math
 from datetime import datetime, timedelta
 
-from platform_ops.core.errors import OpsError
-from platform_ops.core.ports import ColourStatus, Metrics, Point, RouteState
+from platform_ops.core.errors import OpsError, Refused
+from platform_ops.core.judging import Answers, judge, unavailable
+from platform_ops.core.migration import NO_JOB, MigrationStatus
+from platform_ops.core.ports import ColourStatus, Metrics, RouteState, Series, TrafficRouter
+from platform_ops.core.release import Target, Weights
 from platform_ops.core.state import Observed, Phase, Rollout
-from platform_ops.core.triggers import Trigger, Verdict, judge, promql, unavailable
+from platform_ops.core.triggers import Trigger, Verdict, promql
 
 from .ports import Ports
 
-_POINTS = 120
+_POINTS = 240
 """Per range query at most about so many."""
+
+_FINEST = timedelta(seconds=1)
+
+_WARM_WINDOWS = 4
+"""How many windows the observer looks back after the promotion, for an environment with little traffic."""
 
 
 class Observer:
@@ -34,49 +42,74 @@ class Observer:
             self._unready_since = now
         judged = rollout.phase.under_traffic and rollout.moved
         verdicts = await _verdicts(self._ports.metrics, rollout, now) if judged else ()
-        return Observed(rollout, new, old, route, verdicts, self._unready_since)
+        migration = await self._migration(rollout)
+        return Observed(rollout, new, old, route, verdicts, self._unready_since, migration)
+
+    async def _migration(self, rollout: Rollout) -> MigrationStatus:
+        planned = rollout.plan.migration
+        if planned is None or rollout.phase is not Phase.DEPLOYING:
+            return NO_JOB
+        return await self._ports.migrations.status(rollout.target, planned.job)
 
     async def _world(self, rollout: Rollout) -> tuple[ColourStatus, ColourStatus, RouteState]:
         workloads, target = self._ports.workloads, rollout.target
         return await asyncio.gather(
             workloads.status(target, rollout.colour),
             workloads.status(target, rollout.old),
-            self._ports.router.observe(target),
+            route_of(self._ports.router, target),
         )
+
+
+async def route_of(router: TrafficRouter, target: Target) -> RouteState:
+    """The route; one that somebody else owns or rewrote is told as its trouble, not raised."""
+    try:
+        return await router.observe(target)
+    except Refused as refused:
+        return RouteState(Weights(), 0, str(refused))
 
 
 async def _verdicts(metrics: Metrics, rollout: Rollout, now: datetime) -> tuple[Verdict, ...]:
-    """Each distinct query is asked once, although triggers share the count of requests."""
+    """Each distinct query is asked once, over one range: triggers share the counters of requests."""
     triggers = rollout.plan.triggers
-    wanted = {query: None for t in triggers for query in _queries(t, rollout, now)}
-    answers = await asyncio.gather(*(_ask(metrics, *query, now) for query in wanted))
-    points = dict(zip(wanted, answers, strict=True))
-    return tuple(_verdict(t, rollout, now, points) for t in triggers)
+    if not triggers:
+        return ()
+    since = _judged_from(rollout, now)
+    longest = max(trigger.sustained for trigger in triggers)
+    span = now - min(since, now - longest)
+    # Whole seconds, so that many rollouts can share a query; the first point lies before what is judged.
+    step = _FINEST * max(1, math.ceil(span / _FINEST / _POINTS))
+    start = now - (span // step + 2) * step
+    wanted = {query: None for trigger in triggers for query in _queries(trigger, rollout)}
+    answers = await asyncio.gather(*(_ask(metrics, query, start, step, now) for query in wanted))
+    found = dict(zip(wanted, answers, strict=True))
+    return tuple(_verdict(trigger, rollout, since, now, found) for trigger in triggers)
 
 
-_Query = tuple[str, datetime, timedelta]
-_Answer = tuple[Point, ...] | OpsError
+_Answer = tuple[Series, ...] | OpsError
 
 
-def _queries(trigger: Trigger, rollout: Rollout, now: datetime) -> Iterable[_Query]:
-    """Range queries that reach one step further back than what is judged."""
-    start = min(_judged_from(rollout, now), now - trigger.sustained)
-    step = max(timedelta(seconds=1), (now - start) / _POINTS)
-    for expression in (trigger.expression, trigger.count):
-        filled = promql(
+def _queries(trigger: Trigger, rollout: Rollout) -> tuple[str, str]:
+    """What is judged, and its sample."""
+    where = rollout.target
+
+    def filled(expression: str) -> str:
+        return promql(
             expression,
-            namespace=rollout.target.namespace,
-            service=rollout.target.service,
+            namespace=where.namespace,
+            service=where.service,
             colour=rollout.colour,
             window=trigger.sustained,
         )
-        yield filled, start - step, step
+
+    return filled(trigger.expression), filled(trigger.count)
 
 
 def _judged_from(rollout: Rollout, now: datetime) -> datetime:
-    """A step is judged from its begin. In the warm window only the triggers' own windows matter."""
+    """A step is judged from its begin. After the promotion the triggers' own windows matter; where they hold
+    too few requests, as much before them as a few windows."""
     if rollout.phase in (Phase.PROMOTED, Phase.WARM):
-        return now
+        longest = max(trigger.sustained for trigger in rollout.plan.triggers)
+        return now - _WARM_WINDOWS * longest
     return rollout.since or now
 
 
@@ -87,12 +120,14 @@ async def _ask(metrics: Metrics, expression: str, start: datetime, step: timedel
         return error
 
 
-def _verdict(trigger: Trigger, rollout: Rollout, now: datetime, points: dict[_Query, _Answer]) -> Verdict:
-    values, counts = (points[query] for query in _queries(trigger, rollout, now))
+def _verdict(
+    trigger: Trigger, rollout: Rollout, since: datetime, now: datetime, found: dict[str, _Answer]
+) -> Verdict:
+    values, counts = (found[query] for query in _queries(trigger, rollout))
     for answer in (values, counts):
         if isinstance(answer, OpsError):
             return unavailable(trigger, str(answer))
     assert not isinstance(values, OpsError)
     assert not isinstance(counts, OpsError)
     begin = rollout.moved_at or now
-    return judge(trigger, values, counts, begin=begin, since=_judged_from(rollout, now), now=now)
+    return judge(trigger, Answers(values, counts), begin=begin, since=since, now=now)

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 from platform_ops.adapters.manifests import Manifests
 from platform_ops.adapters.probe import SECRET_PREFIX
 from platform_ops.catalog import models
 from platform_ops.catalog.models import Catalog
-from platform_ops.catalog.strategy import Direct, Gradual, RollbackTrigger, RollbackTriggers, Strategy
+from platform_ops.catalog.rollback import CustomTrigger, RollbackTrigger, RollbackTriggers
+from platform_ops.catalog.strategy import Direct, Gradual, Strategy
 from platform_ops.core.plan import Check, OnInsufficientSamples, Plan, Step
 from platform_ops.core.ports import Images
 from platform_ops.core.records import Promotion
-from platform_ops.core.release import Colour
-from platform_ops.core.triggers import Kind, OnNoData, Trigger
+from platform_ops.core.release import Colour, Router
+from platform_ops.core.triggers import (
+    SLOW_SHARE,
+    Comparison,
+    Kind,
+    OnNoData,
+    Sample,
+    Trigger,
+    error_rate,
+    fast_burn,
+    health_checks,
+    latency,
+    memory,
+    slower_than,
+)
 
 from .views import RolloutRequest
 
 _NOTHING = timedelta(0)
+_BACKEND, _EITHER = "$service-$colour/", "$service(-$colour)?/"
+"""The gateway's name of a colour's backend, and a pattern that is the Service's, too."""
 
 
 def rollout_request(
@@ -34,7 +51,10 @@ def rollout_request(
         promotion_id=promotion.id,
         target=target,
         release=release,
-        plan=rollout_plan(catalog, promotion.service, promotion.environment),
+        plan=replace(
+            rollout_plan(catalog, promotion.service, promotion.environment),
+            migration=manifests.migration(target, image),
+        ),
         manifests={colour: manifests.colour(target, colour, image) for colour in Colour},
         requested_by=promotion.requested_by,
         log_url=promotion.url,
@@ -52,7 +72,7 @@ def rollout_plan(catalog: Catalog, service: str, environment: str) -> Plan:
         bake=strategy.bake if not isinstance(strategy, Direct) else _NOTHING,
         warm=strategy.warm if not isinstance(strategy, Direct) else _NOTHING,
         deploy_deadline=strategy.deploy_deadline,
-        triggers=_triggers(entry.rollback) if watched else (),
+        triggers=_triggers(entry.rollback, Router(strategy.router)) if watched else (),
         checks=tuple(_check(check) for check in entry.checks),
         manifests=(),
         on_insufficient_samples=OnInsufficientSamples(entry.on_insufficient_samples.policy),
@@ -70,33 +90,58 @@ def _steps(strategy: Strategy) -> tuple[Step, ...]:
     )
 
 
-def _triggers(rules: RollbackTriggers) -> tuple[Trigger, ...]:
-    return (
-        _trigger("error-rate", Kind.RATIO, rules.error_rate),
-        _trigger("latency-p95", Kind.LEVEL, rules.latency),
-        _trigger("fast-burn", Kind.RATIO, rules.fast_burn, at_once=True, on_no_data=OnNoData.IGNORE),
+def _triggers(rules: RollbackTriggers, router: Router) -> tuple[Trigger, ...]:
+    slow = rules.latency
+    of_latency = replace(_stated(latency(slow.threshold), slow), threshold=SLOW_SHARE)
+    if not slow.query:
+        of_latency = replace(of_latency, expression=slower_than(slow.threshold))
+    found = (
+        _stated(error_rate(), rules.error_rate),
+        of_latency,
+        _stated(health_checks(), rules.health_checks),
+        _stated(memory(), rules.memory),
+        _stated(fast_burn(), rules.fast_burn),
+        *(_custom(name, rule) for name, rule in sorted(rules.custom.items())),
+    )
+    return tuple(_on_one_backend(one) for one in found) if router is Router.SERVICE else found
+
+
+def _on_one_backend(trigger: Trigger) -> Trigger:
+    """Behind a Service's selector the gateway counts one backend, whichever colour answers. All of it is the
+    new colour's from the switch on, and what is judged begins there."""
+    both = {name: getattr(trigger, name).replace(_BACKEND, _EITHER) for name in ("expression", "count")}
+    return replace(trigger, **both)
+
+
+def _stated(rule: Trigger, entry: RollbackTrigger) -> Trigger:
+    """The rule with everything that the catalog says about it."""
+    return replace(
+        rule,
+        expression=entry.query,
+        count=entry.count,
+        threshold=entry.threshold,
+        comparison=Comparison(entry.comparison),
+        sustained=entry.sustained,
+        minimum_samples=entry.minimum_sample,
+        on_no_data=OnNoData(entry.on_no_data),
     )
 
 
-def _trigger(
-    name: str,
-    kind: Kind,
-    rule: RollbackTrigger,
-    *,
-    at_once: bool = False,
-    on_no_data: OnNoData = OnNoData.WAIT,
-) -> Trigger:
-    return Trigger(
-        name=name,
-        kind=kind,
-        expression=rule.query,
-        count=rule.count,
-        threshold=rule.threshold,
-        sustained=rule.sustained,
-        minimum_samples=rule.minimum_sample,
-        at_once=at_once,
-        on_no_data=on_no_data,
+def _custom(name: str, entry: CustomTrigger) -> Trigger:
+    rule = Trigger(
+        name,
+        Kind(entry.kind),
+        entry.query,
+        entry.count,
+        entry.threshold,
+        entry.sustained,
+        entry.minimum_sample,
+        sample=Sample(entry.sample),
+        independent=entry.independent,
+        events="events",
+        defect="count",
     )
+    return _stated(rule, entry)
 
 
 def _check(check: models.Check) -> Check:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from platform_ops.adapters.ledger import Ledger
-from platform_ops.core.ports import Clock, CrashPoints, Metrics, Probe, TrafficRouter, Workloads
+from platform_ops.core.ports import (
+    Clock,
+    CrashPoints,
+    Images,
+    Metrics,
+    Migrations,
+    Probe,
+    TrafficRouter,
+    Workloads,
+)
 
 
 class NoCrashPoints:
@@ -24,3 +33,5 @@ class Ports:
     ledger: Ledger
     clock: Clock
     crash: CrashPoints
+    images: Images
+    migrations: Migrations

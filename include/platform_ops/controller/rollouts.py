@@ -6,11 +6,14 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 
-from platform_ops.core.errors import GateClosed, NotFound
+from platform_ops.core.digest_holds import require_free
+from platform_ops.core.errors import GateClosed, Held, NotFound
 from platform_ops.core.plan import Plan
-from platform_ops.core.release import Colour
+from platform_ops.core.release import Colour, Target
 from platform_ops.core.state import Hold, Phase, Rollout, Wish
+from platform_ops.core.warm import reclaim_refusal
 
 from .checks import run_checks
 from .driving import drive, entry_of
@@ -20,22 +23,33 @@ from .views import Progress, RolloutRequest, RolloutView
 
 __all__ = ["NoCrashPoints", "Ports", "Progress", "RolloutController", "RolloutRequest", "RolloutView"]
 
+EnsureAdmitted = Callable[[str], Awaitable[None]]
+"""Given a promotion's id; raises GateClosed."""
+
 
 class RolloutController:
     """Every method may be called by any process, at any time, again."""
 
-    def __init__(self, ports: Ports) -> None:
+    def __init__(self, ports: Ports, ensure_admitted: EnsureAdmitted | None = None) -> None:
+        """`ensure_admitted` refuses a promotion's rollout at its opening; None: its caller has asked."""
         self._ports = ports
+        self._ensure_admitted = ensure_admitted
 
-    async def open(self, request: RolloutRequest) -> str:
+    async def open(self, request: RolloutRequest, *, returning: bool = False) -> str:
         """Write the rollout into the ledger; touches nothing else. Idempotent per run; returns its id.
 
         Raises Held while another rollout of the service there is not over; one in its warm window ends.
+        GateClosed when a gate, a freeze window, an incident or staging's state refuses the release now, or
+        while its digest is on hold after a rollback; `returning` to one that served is always allowed.
         """
         known = await self._ports.ledger.rollouts.of_run(request.dag_id, request.run_id)
         if known is not None:
             return known.id
-        active, digest = await self._active(request)
+        if self._ensure_admitted is not None and request.promotion_id is not None:
+            await self._ensure_admitted(request.promotion_id)
+        if not returning:
+            await self._require_free(request)
+        active, digest = await self._active(request.target)
         colour = active.other if active else Colour.BLUE
         rollout = self._new(request, colour, digest)
         why = f"{request.release.name} asked for by {request.requested_by}; {colour} is the preview"
@@ -74,6 +88,37 @@ class RolloutController:
             return
         entry = entry_of(rollout, now, by, "note", "RequestRollback", why)
         await self._ports.ledger.rollouts.wish_back(rollout_id, Wish(by, why, now), entry)
+
+    async def pre_empt(
+        self, service: str, environment: str, *, by: tuple[str, str], why: str
+    ) -> RolloutView | None:
+        """Ask what is on its way there to go back, between two steps. `by` is the run (DAG, run id) that
+        needs the place. Returns the rollout to wait for, or None when nothing is in the way: a warm window
+        ends by itself when the next rollout opens.
+
+        GateClosed while that rollout needs attention, Held when it is one of the same DAG.
+        """
+        dag_id, run_id = by
+        rollout = await self._ports.ledger.rollouts.active(service, environment)
+        if rollout is None or (rollout.dag_id, rollout.run_id) == by:
+            return None
+        if rollout.phase.reached(Phase.PROMOTED) and rollout.wish is None:
+            return None
+        if rollout.phase is Phase.NEEDS_ATTENTION:
+            raise GateClosed(
+                f"{rollout.release.name} needs attention in {rollout.target.key}: {rollout.reason}. "
+                f"Repair one of the colours, then: ops rollback {service} {environment}"
+            )
+        if rollout.dag_id == dag_id:
+            raise Held(f"{rollout.release.name} of {rollout.run_id} is on its way to {rollout.target.key}")
+        if rollout.phase is not Phase.ROLLING_BACK:
+            now = self._ports.clock.now()
+            entry = entry_of(rollout, now, run_id, "note", "PreEmpt", why)
+            wish = Wish(f"{dag_id} ({run_id})", why, now, between_steps=True)
+            rollout = await self._ports.ledger.rollouts.wish_back(rollout.id, wish, entry)
+            if rollout.wish is None:
+                return None  # it was promoted in this very moment
+        return RolloutView(rollout)
 
     async def go_back(self, rollout_id: str, *, by: str, why: str) -> None:
         """A person's rollback. GateClosed where it would leave nothing that serves."""
@@ -125,6 +170,22 @@ class RolloutController:
             return []
         return list(report.failures) or ["the catalog names no checks, and no check is no pass"]
 
+    async def serving_digest(self, target: Target) -> str | None:
+        """Of the colour with most traffic; None without a route."""
+        return (await self._active(target))[1]
+
+    async def reclaimable(self, service: str, environment: str) -> str:
+        """The rollout whose old colour may go now. GateClosed before its warm window is over, with the time,
+        and where there is nothing to reclaim."""
+        rollout = await self._ports.ledger.rollouts.active(service, environment)
+        if refusal := reclaim_refusal(rollout, f"{service} {environment}", self._ports.clock.now()):
+            raise GateClosed(refusal)
+        assert rollout is not None
+        return rollout.id
+
+    def now(self) -> datetime:
+        return self._ports.clock.now()
+
     async def standby(
         self, holder: str, stop: asyncio.Event, errands: Sequence[Callable[[], Awaitable[object]]] = ()
     ) -> None:
@@ -133,12 +194,19 @@ class RolloutController:
         set, with every lease given back."""
         await Standby(self._ports, holder, errands).run(stop)
 
-    async def _active(self, request: RolloutRequest) -> tuple[Colour | None, str | None]:
+    async def _require_free(self, request: RolloutRequest) -> None:
+        where, release = request.target, request.release
+        held = await self._ports.ledger.digest_holds.standing(
+            where.service, where.environment, release.digest
+        )
+        require_free(held, where.key, release.name)
+
+    async def _active(self, target: Target) -> tuple[Colour | None, str | None]:
         """The colour that serves now, and its digest."""
-        active = (await self._ports.router.observe(request.target)).weights.majority
+        active = (await self._ports.router.observe(target)).weights.majority
         if active is None:
             return None, None
-        return active, (await self._ports.workloads.status(request.target, active)).digest
+        return active, (await self._ports.workloads.status(target, active)).digest
 
     def _new(self, request: RolloutRequest, colour: Colour, previous_digest: str | None) -> Rollout:
         plan: Plan = replace(request.plan, manifests=tuple(request.manifests[colour]))

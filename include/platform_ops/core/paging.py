@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from .drift import HandChange, Outcome
+from .schema import schema_words
 from .state import Phase, Rollout
 
 TASK = "roll_out"
@@ -78,7 +80,7 @@ def page_of(
         key=key,
         service=service,
         environment=environment,
-        title=f"{what} did not get into {environment}: {failure.task} failed",
+        title=_title(failure.task, what, service, environment, rollout),
         happened=failure.why,
         done=_done(rollout),
         todo=_todo(rollout, failure.task, escalation),
@@ -101,6 +103,29 @@ def ended_badly_page(rollout: Rollout) -> Page:
     return _of_rollout(rollout, "failed", title, rollout.reason, _done(rollout), _todo(rollout))
 
 
+def _title(task: str, what: str, service: str, environment: str, rollout: Rollout | None) -> str:
+    if task in ("roll_back", "reclaim"):
+        return f"{service} in {environment}: {task} failed"
+    if rollout is not None and rollout.phase.reached(Phase.PROMOTED):
+        return f"{what} is in {environment}, but {task} failed after that"
+    return f"{what} did not get into {environment}: {task} failed"
+
+
+def hand_page(rollout: Rollout, change: HandChange, outcome: Outcome, done: str, todo: str) -> Page:
+    """The page of a change by hand."""
+    where = f"{change.service} in {change.environment}"
+    title = f"A change by hand of {where}: the {change.subject} was {_TOLD[outcome]}"
+    kind = f"hand {change.number} {change.event}"
+    return _of_rollout(rollout, kind, title, change.happened, done, todo)
+
+
+_TOLD = {
+    Outcome.FOLLOWED: "followed as an operator's decision",
+    Outcome.REFUSED: "refused",
+    Outcome.PUT_BACK: "put back",
+}
+
+
 def _of_rollout(rollout: Rollout, kind: str, title: str, happened: str, done: str, todo: str) -> Page:
     target = rollout.target
     return Page(
@@ -119,6 +144,11 @@ def _of_rollout(rollout: Rollout, kind: str, title: str, happened: str, done: st
 def _done(rollout: Rollout | None) -> str:
     if rollout is None:
         return "Nothing was deployed and no traffic moved."
+    schema = schema_words(rollout) if rollout.phase is Phase.ROLLED_BACK else ""
+    return " ".join(filter(None, (_done_with_traffic(rollout), schema)))
+
+
+def _done_with_traffic(rollout: Rollout) -> str:
     if rollout.phase is Phase.ROLLED_BACK and rollout.first_release:
         return "The release was removed. It was the first one here, so nothing serves."
     if rollout.phase is Phase.ROLLED_BACK and rollout.moved:

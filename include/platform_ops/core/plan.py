@@ -9,7 +9,8 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from .triggers import Kind, OnNoData, Trigger
+from .migration import Migration
+from .triggers import Comparison, Kind, OnNoData, Sample, Trigger
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class Plan:
     """How long a preview may wait for the task that asks for the next phase, before it is removed."""
     page_channel: str = ""
     """Where a page about this rollout goes."""
+    migration: Migration | None = None
+    """Runs before the preview; None: the release needs no schema of its own."""
 
     def __post_init__(self) -> None:
         weights = [s.weight for s in self.steps]
@@ -95,6 +98,8 @@ class Plan:
         known["manifests"] = tuple(known["manifests"])
         if "on_insufficient_samples" in known:
             known["on_insufficient_samples"] = OnInsufficientSamples(known["on_insufficient_samples"])
+        if known.get("migration"):
+            known["migration"] = _migration(known["migration"])
         return cls(**known)
 
 
@@ -121,15 +126,21 @@ def _encode(value: Any) -> Any:
 
 
 def _trigger(stored: Mapping[str, Any]) -> Trigger:
-    return Trigger(
-        **{
-            **stored,
-            "kind": Kind(stored["kind"]),
-            "sustained": timedelta(seconds=stored["sustained"]),
-            "on_no_data": OnNoData(stored["on_no_data"]),
-        }
-    )
+    known = {name: stored[name] for name in Trigger.__dataclass_fields__ if name in stored}
+    known["sustained"] = timedelta(seconds=stored["sustained"])
+    for name, values in _CHOICES.items():
+        if name in known:
+            known[name] = values(known[name])
+    return Trigger(**known)
+
+
+_CHOICES = {"kind": Kind, "on_no_data": OnNoData, "comparison": Comparison, "sample": Sample}
 
 
 def _check(stored: Mapping[str, Any]) -> Check:
     return Check(**{**stored, "timeout": timedelta(seconds=stored["timeout"])})
+
+
+def _migration(stored: Mapping[str, Any]) -> Migration:
+    deadline = timedelta(seconds=stored["deadline"])
+    return Migration(stored["job"], deadline, tuple(stored["manifests"]))

@@ -12,7 +12,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+from .migration import Migration, MigrationStatus
 from .release import Colour, Target, Weights
+from .source import Commit
 
 Manifest = Mapping[str, Any]
 
@@ -51,6 +53,16 @@ class Workloads(Protocol):
     async def select_colour(self, target: Target, colour: Colour) -> None: ...
 
 
+class Migrations(Protocol):
+    """Schema migrations as Jobs (adapters.migrations)."""
+
+    async def status(self, target: Target, job: str) -> MigrationStatus: ...
+
+    async def start(self, target: Target, migration: Migration, rollout_id: str) -> None:
+        """Idempotent: a Job of that name that runs or succeeded stays as it is; one that failed for another
+        rollout is replaced. `Refused` with the API's own words when a manifest is invalid."""
+
+
 @dataclass(frozen=True)
 class Fence:
     """Who acts: the rollout's fencing token. The router refuses a token older than the route has seen."""
@@ -65,6 +77,8 @@ class RouteState:
 
     weights: Weights
     token: int
+    trouble: str = ""
+    """Why it cannot be read as shares of the two colours, and what to do; then the weights are 0."""
 
 
 class TrafficRouter(Protocol):
@@ -86,13 +100,21 @@ class Point:
     value: float
 
 
+@dataclass(frozen=True)
+class Series:
+    """One time series: its points, oldest first, and its labels without the metric's name."""
+
+    points: tuple[Point, ...]
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
 class Metrics(Protocol):
     """Prometheus (adapters.prometheus). An empty answer is an empty tuple: no data is not success."""
 
     async def range(
         self, expression: str, start: datetime, end: datetime, step: timedelta
-    ) -> tuple[Point, ...]:
-        """The first series of a range query, NaN points left out, oldest first."""
+    ) -> tuple[Series, ...]:
+        """All series of a range query; NaN points are left out, and series without points."""
 
     async def instant(self, expression: str, at: datetime) -> float | None: ...
 
@@ -134,11 +156,20 @@ class SourceRepository(Protocol):
     async def version_at(self, service: str, commit: str) -> str:
         """The version that the tree states (pyproject's project.version)."""
 
+    async def committed_at(self, service: str, commit: str) -> datetime: ...
+
     async def authors(self, service: str, commit: str, since: str | None) -> frozenset[str]:
-        """E-mail addresses of authors and committers in `since..commit`; only of `commit` when None."""
+        """E-mail addresses of authors and committers in `since..commit`; only of `commit` when None. What the
+        service identity made (its own merges, signed with its own key) has none."""
+
+    async def history(self, service: str, commit: str, since: str | None) -> Sequence[Commit]:
+        """The commits of `since..commit`, newest first; all that lead to `commit` when None."""
 
     async def is_ancestor(self, service: str, ancestor: str, commit: str) -> bool:
         """Whether `commit` is `ancestor` or came of it; False for an `ancestor` that is gone."""
+
+    async def tree_of(self, service: str, commit: str) -> str:
+        """The id of the commit's tree: equal for equal sources, whatever their history is."""
 
     async def checkout(self, service: str, commit: str, into: Path) -> None: ...
 
@@ -153,6 +184,8 @@ class ImageFacts:
     """Bytes of all blobs, compressed."""
     labels: Mapping[str, str] = field(default_factory=dict)
     user: str = ""
+    layers: tuple[str, ...] = ()
+    """Digests of the (first platform's) layers, the lowest first."""
 
 
 class Images(Protocol):
@@ -169,6 +202,29 @@ class Images(Protocol):
 
     def reference(self, service: str, digest: str) -> str:
         """`registry/name@sha256:…` as a pod names it."""
+
+    async def bill_of_materials(self, service: str, digest: str, created: datetime) -> bytes:
+        """CycloneDX JSON of what is installed in the image, by its layers: the same bytes each time."""
+
+
+@dataclass(frozen=True)
+class Attestation:
+    """A document about an image, as the registry holds it."""
+
+    artifact_type: str
+    digest: str
+    """Of the artifact manifest that refers to the image."""
+    content: bytes
+
+
+class Attestations(Protocol):
+    """Documents beside an image in its registry (adapters.attestations)."""
+
+    async def attach(self, service: str, digest: str, artifact_type: str, content: bytes) -> str:
+        """Idempotent: the same document is there once. Returns the digest of its artifact manifest."""
+
+    async def of(self, service: str, digest: str) -> tuple[Attestation, ...]:
+        """Everything that refers to the image. `Refused` when one of them is not whole."""
 
 
 class Chat(Protocol):
@@ -212,6 +268,5 @@ class Approvals(Protocol):
     """The guard's question (adapters.ledger.guard), asked by the router for a colour that gains weight."""
 
     async def ensure_allowed(self, target: Target, digest: str) -> None:
-        """Returns when the ledger holds the approvals of `digest` in the target's environment, when it
-        needs none, or when the digest was approved there once (going back never waits). Else `NotApproved`.
-        """
+        """Returns when the ledger holds approvals of `digest` in the target's environment that let it start
+        now, or once did and it serves or served there (going back never waits). Else `NotApproved`."""

@@ -11,6 +11,8 @@ from .errors import GateClosed
 from .release import Release, release_name
 
 RUNNING = "running"
+PASSED = "passed"
+"""The one outcome of a gate that lets a release pass."""
 OUTCOMES = ("promoted", "failed", "rolled_back", "refused")
 """How a promotion can end. `promoted`: rolled out and verified, so that the next environment takes it."""
 
@@ -34,6 +36,8 @@ class Promotion:
     started_at: datetime
     outcome: str = RUNNING
     ended_at: datetime | None = None
+    fixes: tuple[str, ...] = ()
+    """Incidents whose cause the release removes, as its requester stated."""
 
     @property
     def name(self) -> str:
@@ -49,13 +53,26 @@ class Promotion:
 
 @dataclass(frozen=True)
 class GateResult:
-    """One gate's outcome for a subject (a commit or a digest): `passed`, `failed` or `not_run`."""
+    """One gate's outcome (`passed`, `failed`, `not_run`) for a commit, a digest or an environment."""
 
     service: str
     subject: str
     gate: str
     outcome: str
     detail: Mapping[str, Any]
+    at: datetime
+    input_digest: str = ""
+    """Names all that the outcome depends on; results of equal inputs are equal."""
+
+
+@dataclass(frozen=True)
+class BranchMove:
+    """What a promotion did in git: where it left a branch, and the version it gave."""
+
+    branch: str
+    commit: str
+    tag: str
+    """`v1.2.3`; empty when the release got no version of its own."""
     at: datetime
 
 

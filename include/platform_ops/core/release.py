@@ -17,6 +17,15 @@ class Colour(StrEnum):
         return Colour.GREEN if self is Colour.BLUE else Colour.BLUE
 
 
+class Router(StrEnum):
+    """What moves the traffic of a service in an environment."""
+
+    HTTP_ROUTE = "http_route"
+    """Weights of an HTTPRoute: any share."""
+    SERVICE = "service"
+    """The selector of a Service: all at once."""
+
+
 @dataclass(frozen=True)
 class Release:
     """One built artefact. `digest` is what is deployed; the rest says where it comes from."""
@@ -49,6 +58,7 @@ class Target:
     namespace: str
     url: str
     """Public URL; its host is the route's hostname."""
+    router: Router = Router.HTTP_ROUTE
 
     def deployment(self, colour: Colour) -> str:
         return f"{self.service}-{colour}"

@@ -60,6 +60,8 @@ def _enough(observed: Observed, now: datetime) -> int:
 
 def _move_traffic(observed: Observed) -> Transition | None:
     rollout = observed.rollout
+    if observed.route.trouble:
+        return _need_attention(observed, observed.route.trouble)
     wanted = Weights.towards(rollout.old, 100)
     if observed.route.weights == wanted:
         return None

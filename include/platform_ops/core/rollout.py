@@ -8,6 +8,7 @@ Invariants (tests/unit/test_rollout_invariants.py asserts them after every trans
 * the old colour is not touched before the warm window is over, except to be scaled up;
 * no verdict is no pass: a step ends only when every trigger that must judge has passed;
 * going back never asks whether the new colour is well;
+* who is pre-empted finishes the shift that is under way, and begins no other;
 * nothing goes beyond the goal, and every path ends in a terminal phase or in NeedsAttention.
 """
 
@@ -19,7 +20,9 @@ from datetime import datetime, timedelta
 from .plan import OnInsufficientSamples, Step
 from .release import Weights
 from .rollback import decide_rolling_back
+from .schema import decide_schema
 from .state import Act, Observed, Phase, Transition
+from .warm import all_on_old, decide_warm, given_back, in_words, readiness
 
 __all__ = ["GENERATE_EVERY", "Phase", "Step", "after_refusal", "decide"]
 
@@ -37,6 +40,7 @@ def decide(observed: Observed, now: datetime) -> Transition:
     return (
         _asked_to_go_back(observed)
         or _held(observed, now)
+        or _route_in_trouble(observed)
         or _danger(observed, now)
         or _parked(observed, now)
         or _FORWARD[rollout.phase](observed, now)
@@ -55,7 +59,9 @@ def after_refusal(observed: Observed, refused: Transition, why: str) -> Transiti
 
 def _asked_to_go_back(observed: Observed) -> Transition | None:
     wish = observed.rollout.wish
-    return _roll_back(observed, f"{wish.by}: {wish.why}") if wish else None
+    if wish is None or (wish.between_steps and observed.in_mid_shift):
+        return None
+    return _roll_back(observed, f"{wish.by}: {wish.why}")
 
 
 def _held(observed: Observed, now: datetime) -> Transition | None:
@@ -71,6 +77,16 @@ def _held(observed: Observed, now: datetime) -> Transition | None:
     return _wait(observed, f"held by {rollout.hold.by}: {rollout.hold.why}", limit)
 
 
+def _route_in_trouble(observed: Observed) -> Transition | None:
+    """Somebody else owns the route, or rewrote it: nobody can say who gets what."""
+    rollout, trouble = observed.rollout, observed.route.trouble
+    if not trouble or rollout.phase.reached(Phase.PROMOTED):
+        return None
+    if rollout.moved:
+        return Transition(Act.NEED_ATTENTION, trouble, Phase.NEEDS_ATTENTION, rollout.step)
+    return _roll_back(observed, trouble)
+
+
 def _danger(observed: Observed, now: datetime) -> Transition | None:
     """A breach, or a new colour that is down while it may get traffic."""
     rollout = observed.rollout
@@ -83,7 +99,7 @@ def _danger(observed: Observed, now: datetime) -> Transition | None:
         return _roll_back(observed, f"the {rollout.colour} colour runs {observed.new.digest} instead")
     if observed.new.ready >= rollout.plan.replicas:
         return None
-    words = _readiness(observed)
+    words = readiness(observed)
     if observed.new.ready == 0 or observed.new.failing:
         return _roll_back(observed, words)
     if observed.unready_since and now - observed.unready_since >= rollout.plan.unready_grace:
@@ -108,12 +124,16 @@ def _pending(observed: Observed, now: datetime) -> Transition:
         return _roll_back(
             observed, f"the {rollout.colour} colour already has traffic: nothing was deployed to it"
         )
+    if rollout.plan.migration is not None:
+        return _enter(observed, Phase.DEPLOYING, "the schema first")
     why = f"bring {rollout.release.name} up as {rollout.colour}, without traffic"
     return Transition(Act.DEPLOY, why, Phase.DEPLOYING, rollout.step)
 
 
 def _deploying(observed: Observed, now: datetime) -> Transition:
     rollout, new = observed.rollout, observed.new
+    if schema := decide_schema(observed, now):
+        return schema
     if not new.exists or new.digest != rollout.release.digest:
         return Transition(Act.DEPLOY, "the cluster does not show it yet", Phase.DEPLOYING, rollout.step)
     if new.ready >= rollout.plan.replicas:
@@ -130,16 +150,21 @@ def _verifying(observed: Observed, now: datetime) -> Transition:
         return _roll_back(observed, "the preview failed its checks: " + _failures(report.failures))
     if observed.new.ready < rollout.plan.replicas:
         return _wait_for_ready(observed, now)
+    limit = rollout.plan.deploy_deadline
+    if observed.trouble and now >= rollout.phase_began + limit:
+        return _roll_back(observed, f"not checked within {limit.total_seconds():g} s: {observed.trouble}")
     return Transition(Act.VERIFY, f"check the preview ({rollout.colour})", Phase.VERIFYING, rollout.step)
 
 
 def _wait_for_ready(observed: Observed, now: datetime) -> Transition:
     rollout = observed.rollout
-    deadline = rollout.phase_began + rollout.plan.deploy_deadline
+    limit = rollout.plan.deploy_deadline
+    if rollout.phase is Phase.DEPLOYING and rollout.plan.migration is not None:
+        limit += rollout.plan.migration.deadline
+    deadline = rollout.phase_began + limit
     if now >= deadline:
-        seconds = rollout.plan.deploy_deadline.total_seconds()
-        return _roll_back(observed, f"not ready within {seconds:g} s: {_readiness(observed)}")
-    return _wait(observed, _readiness(observed), deadline)
+        return _roll_back(observed, f"not ready within {limit.total_seconds():g} s: {readiness(observed)}")
+    return _wait(observed, readiness(observed), deadline)
 
 
 def _shifting(observed: Observed, now: datetime) -> Transition:
@@ -172,21 +197,6 @@ def _promoted(observed: Observed, now: datetime) -> Transition:
     return _enter(observed, Phase.WARM, f"{observed.rollout.old} stays warm")
 
 
-def _warm(observed: Observed, now: datetime) -> Transition:
-    rollout = observed.rollout
-    if observed.route.weights != Weights.towards(rollout.colour, 100):
-        return _hold(observed, f"somebody moved the route: {_in_words(observed.route.weights)}")
-    end = rollout.phase_began + rollout.plan.warm
-    if now < end:
-        return _wait(observed, f"{rollout.old} stays warm until {end:%Y-%m-%d %H:%M:%S} UTC", end)
-    if observed.new.ready < rollout.plan.replicas:
-        return _wait(observed, "the new colour is not proven: " + _readiness(observed), now)
-    if observed.old.exists:
-        why = f"the warm window is over: remove {rollout.old}"
-        return Transition(Act.RECLAIM, why, Phase.WARM, rollout.step)
-    return _enter(observed, Phase.RECLAIMED, f"nothing of {rollout.old} is left")
-
-
 _FORWARD: dict[Phase, Callable[[Observed, datetime], Transition]] = {
     Phase.PENDING: _pending,
     Phase.DEPLOYING: _deploying,
@@ -194,7 +204,7 @@ _FORWARD: dict[Phase, Callable[[Observed, datetime], Transition]] = {
     Phase.SHIFTING: _shifting,
     Phase.BAKING: _baking,
     Phase.PROMOTED: _promoted,
-    Phase.WARM: _warm,
+    Phase.WARM: decide_warm,
 }
 
 
@@ -202,16 +212,18 @@ def _reach(observed: Observed, wanted: Weights, now: datetime) -> Transition | N
     """Make the route say `wanted`, and see it in real responses. None when both are so."""
     rollout = observed.rollout
     if observed.route.weights != wanted:
+        if rollout.since is not None and all_on_old(observed):
+            return given_back(observed) or _wait(observed, readiness(observed), now)
         if observed.new.ready < rollout.plan.replicas:
             if not rollout.moved:
                 return _wait_for_ready(observed, now)
-            return _wait(observed, "no more traffic before all pods are ready: " + _readiness(observed), now)
-        return Transition(Act.SHIFT, f"to {_in_words(wanted)}", rollout.phase, rollout.step, wanted)
+            return _wait(observed, "no more traffic before all pods are ready: " + readiness(observed), now)
+        return Transition(Act.SHIFT, f"to {in_words(wanted)}", rollout.phase, rollout.step, wanted)
     if rollout.since is None:
         began = rollout.shifted_at or rollout.phase_began
         if now >= began + rollout.plan.confirm_limit:
-            return _roll_back(observed, f"the route says {_in_words(wanted)}, real responses do not show it")
-        why = f"see {_in_words(wanted)} in real responses"
+            return _roll_back(observed, f"the route says {in_words(wanted)}, real responses do not show it")
+        why = f"see {in_words(wanted)} in real responses"
         return Transition(Act.CONFIRM, why, rollout.phase, rollout.step, wanted)
     return None
 
@@ -225,7 +237,7 @@ def _watch(observed: Observed, span: timedelta, passed: Transition, now: datetim
     if now < began + span:
         return _wait(observed, _watching(observed), began + span)
     if observed.new.ready < rollout.plan.replicas:
-        return _wait(observed, _readiness(observed), now)
+        return _wait(observed, readiness(observed), now)
     open_verdicts = [v for v in observed.verdicts if v.holds_step]
     if observed.verdicts and not open_verdicts:
         return passed
@@ -269,19 +281,9 @@ def _wait(observed: Observed, why: str, until: datetime) -> Transition:
     return Transition(Act.WAIT, why, observed.rollout.phase, observed.rollout.step, until=until)
 
 
-def _readiness(observed: Observed) -> str:
-    new, rollout = observed.new, observed.rollout
-    text = f"{new.ready} of {rollout.plan.replicas} pods of {rollout.colour} are ready"
-    return f"{text}; {'; '.join(new.failing)}" if new.failing else text
-
-
 def _watching(observed: Observed) -> str:
     return "; ".join(v.why for v in observed.verdicts) or "watching"
 
 
 def _failures(failures: tuple[str, ...]) -> str:
     return "; ".join(failures) or "there is no check in the catalog, and no check is no pass"
-
-
-def _in_words(weights: Weights) -> str:
-    return f"blue {weights.blue} %, green {weights.green} %"

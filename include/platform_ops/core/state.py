@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from .migration import NO_JOB, MigrationStatus
 from .plan import Plan, Step
 from .ports import ColourStatus, RouteState
 from .release import Colour, Release, Target, Weights
@@ -82,11 +83,13 @@ class Hold:
 
 @dataclass(frozen=True)
 class Wish:
-    """A person asked to go back."""
+    """Somebody asked to go back."""
 
     by: str
     why: str
     at: datetime
+    between_steps: bool = False
+    """It waits for the end of a shift that is under way: a hotfix is in less of a hurry than a person."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,8 @@ class Rollout:
     """When real responses showed the wanted weights; None: not yet."""
     checked: CheckReport | None = None
     """Of this phase."""
+    baseline: CheckReport | None = None
+    """Of the old colour before its schema changed: what failed then already is not the migration's doing."""
     reason: str = ""
     """Why it goes or went back, or needs attention."""
     hold: Hold | None = None
@@ -175,9 +180,22 @@ class Rollout:
         return self.phase.reached(goal) or self.phase.terminal or self.phase is Phase.NEEDS_ATTENTION
 
 
+def heeded(wish: Wish, rollout: Rollout) -> bool:
+    """Whether a wish changes what a rollout that is not over was asked for. A person's outranks one that
+    waits for the end of a shift, and the latter asks nothing of a release that is promoted."""
+    if wish.between_steps:
+        return rollout.wish is None and not rollout.phase.reached(Phase.PROMOTED)
+    first = rollout.wish is None or rollout.wish.between_steps
+    return first or rollout.phase is Phase.NEEDS_ATTENTION
+
+
 class Act(StrEnum):
     """What the controller does next. Only the first group touches anything but the ledger."""
 
+    BASELINE = "Baseline"
+    """Run the old colour's checks before the schema that it uses changes."""
+    MIGRATE = "Migrate"
+    """Start the Job of the schema migration."""
     DEPLOY = "Deploy"
     VERIFY = "Verify"
     SHIFT = "Shift"
@@ -239,11 +257,24 @@ class Observed:
     verdicts: tuple[Verdict, ...] = ()
     unready_since: datetime | None = None
     """Since when the new colour has had fewer ready pods than its full size; None: it has all."""
+    migration: MigrationStatus = NO_JOB
+    """Looked at while the colour is being deployed."""
+    trouble: str = ""
+    """Why the last act could not be done, in the words of the system that did not answer; empty: it could."""
+
+    @property
+    def in_mid_shift(self) -> bool:
+        """The route says the step's weights, and real responses have not shown them yet. An intent that
+        never became a patch is no shift: nothing is left half done."""
+        rollout = self.rollout
+        if rollout.phase not in (Phase.SHIFTING, Phase.BAKING) or rollout.since is not None:
+            return False
+        return self.route.weights == Weights.towards(rollout.colour, rollout.steps[rollout.step].weight)
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What an act saw. `confirmed` is of CONFIRM, `report` of VERIFY and VERIFY_OLD."""
+    """What an act saw. `confirmed` is of CONFIRM, `report` of VERIFY, VERIFY_OLD and BASELINE."""
 
     words: str = ""
     confirmed: bool = False
@@ -270,7 +301,9 @@ def advanced(rollout: Rollout, transition: Transition, effect: Effect, now: date
         rollout = replace(rollout, reason=transition.why, hold=None)
     if transition.act is Act.CONFIRM and effect.confirmed:
         rollout = replace(rollout, since=now)
-    if effect.report is not None:
+    if effect.report is not None and transition.act is Act.BASELINE:
+        rollout = replace(rollout, baseline=effect.report)
+    elif effect.report is not None:
         rollout = replace(rollout, checked=effect.report)
     return entered(rollout, transition.phase, transition.step, now)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from airflow.providers.standard.exceptions import HITLTimeoutError
@@ -17,7 +18,9 @@ from platform_ops import wiring
 from platform_ops.catalog.models import Approvals
 from platform_ops.core.approvals import Vote
 from platform_ops.core.errors import GateClosed
+from platform_ops.core.hotfix import is_hotfix
 
+from .changes import changes_in_short
 from .step import Run, at_desk, run_to_end, step
 
 VOTE_TASK = "vote_{role}_{seat}"
@@ -36,7 +39,7 @@ class VoteOperator(ApprovalOperator):
         self.role = role
 
     def execute(self, context: Mapping[str, Any]) -> Any:
-        self.body = run_to_end(at_desk(_what_would_go_live, self._run(context)))
+        self.body = run_to_end(at_desk(partial(_ask, seat=self.task_id), self._run(context)))
         return super().execute(context)
 
     def execute_complete(self, context: Mapping[str, Any], event: dict[str, Any]) -> Any:
@@ -62,15 +65,16 @@ class VoteOperator(ApprovalOperator):
         return Run.of(context, self.service, self.environment)
 
 
-def approve(service: str, environment: str) -> TaskGroup:
-    """The task group `approve`: the seats that the catalog asks for, the wait timer, and the count.
+def approve(service: str, environment: str, *, hotfix: bool = False) -> TaskGroup:
+    """The task group `approve`: the seats that the catalog asks for, the wait timer, and the count. A hotfix
+    has a rule of its own.
 
     Nobody has to vote where the catalog requires nobody; the grant is recorded all the same, because the
     router
     raises no traffic without one.
     """
     catalog = wiring.catalog()
-    approvals = catalog.environment(service, environment).approvals
+    approvals = catalog.approvals(service, environment, hotfix=hotfix)
     with TaskGroup("approve", tooltip="Votes by role, counted by the ledger") as group:
         before = [
             _vote(service, environment, role, seat, approvals, catalog.people_with(role))
@@ -102,24 +106,34 @@ def _vote(
     )
 
 
-async def _what_would_go_live(desk: wiring.Desk, run: Run) -> str:
-    """What the voter reads, from the ledger: neither run conf nor XCom can change it."""
+async def _ask(desk: wiring.Desk, run: Run, *, seat: str) -> str:
+    """What the voter reads, from the ledger: neither run conf nor XCom can change it. What it says of the
+    gates is noted down, for the vote is bound to it."""
     promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
+    evidence = await desk.ledger.evidence(promotion)
+    await desk.ledger.approvals.show(promotion, seat, evidence, desk.clock.now())
     active = await desk.ledger.promotions.verified(run.service, run.environment)
+    hotfix = await desk.ledger.hotfixes.of_promotion(promotion.id)
     rows = {
         "Release": promotion.release.name,
         "Digest": promotion.release.digest,
         "Commit": promotion.release.commit,
         "Live now": active[0].name if active else "nothing yet",
         "Requested by": promotion.requested_by,
+        **({"Hotfix because": hotfix.why, "Incident": hotfix.incident or "none"} if hotfix else {}),
+        **{f"Gate {one.gate}": one.outcome for one in evidence.outcomes},
     }
-    return "\n".join(["| | |", "|---|---|", *(f"| {label} | `{value}` |" for label, value in rows.items())])
+    if promotion.fixes:
+        rows["Removes the cause of"] = ", ".join(promotion.fixes)
+    table = "\n".join(["| | |", "|---|---|", *(f"| {label} | `{value}` |" for label, value in rows.items())])
+    return f"{table}\n\n{await changes_in_short(desk, promotion)}"
 
 
 async def record_approvals(desk: wiring.Desk, run: Run) -> None:
-    """Count the votes that Airflow's API holds and write the grant, bound to the digest."""
+    """Count the votes that Airflow's API holds and write the grant, bound to the digest and to the gates'
+    outcomes. A vote on other outcomes than the present ones does not count."""
     promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
-    rule = desk.catalog.approval_rule(run.service, run.environment)
+    rule = desk.catalog.approval_rule(run.service, run.environment, hotfix=is_hotfix(run.dag_id))
     served = await desk.ledger.promotions.verified(run.service, run.environment)
     emails = await desk.source.authors(
         run.service, promotion.release.commit, served[0].commit if served else None
@@ -127,11 +141,22 @@ async def record_approvals(desk: wiring.Desk, run: Run) -> None:
     authors = desk.catalog.users_of(emails)
     answers = await desk.airflow.votes(run.dag_id, run.run_id)
     votes = [
-        Vote(role=_role_of(answer.task_id), user=answer.user, option=answer.option, at=answer.at)
+        Vote(
+            role=_role_of(answer.task_id),
+            user=answer.user,
+            option=answer.option,
+            at=answer.at,
+            evidence=await desk.ledger.approvals.shown(promotion, answer.task_id, answer.at),
+        )
         for answer in answers
     ]
     result = await desk.ledger.approvals.record(
-        promotion, votes=votes, rule=rule, authors=authors, now=desk.clock.now()
+        promotion,
+        votes=votes,
+        rule=rule,
+        authors=authors,
+        now=desk.clock.now(),
+        evidence=await desk.ledger.evidence(promotion),
     )
     if not result.met:
         raise GateClosed("Not approved: " + "; ".join([*result.refused, *result.missing]))

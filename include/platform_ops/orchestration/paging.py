@@ -25,6 +25,7 @@ from platform_ops.core.errors import NotFound, OpsError
 from platform_ops.core.paging import Failure, ended_badly_page, page_key, page_of
 from platform_ops.core.reports import Report
 
+from . import way
 from .step import Run, at_desk, run_to_end
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ def page_failed_task(context: Mapping[str, Any]) -> None:
     """Task-level failure callback: write the page while the error is at hand; sending is not its business."""
     if context["ti"].task_id in (PAGE_TASK, WATCHER_TASK):
         return
-    _, service, environment = context["ti"].dag_id.split("_", 2)
+    service, environment = way.place_of(context["ti"].dag_id)
     run = Run.of(context, service, environment)
     failed = Failure(context["ti"].task_id, _in_words(context.get("exception")), run.log_url)
     _write_quietly(run, failed)
@@ -75,7 +76,7 @@ def page_failed_run(context: Mapping[str, Any]) -> None:
     """DAG-level failure callback, in the dag-processor: for runs whose tasks could not write a page
     themselves."""
     run = context["dag_run"]
-    _, service, environment = run.dag_id.split("_", 2)
+    service, environment = way.place_of(run.dag_id)
     link = _link(run.dag_id, run.run_id)
     about = Run(run.dag_id, run.run_id, service, environment, requested_by="airflow", log_url=link)
     _write_quietly(about, Failure("the run", context.get("reason") or "the run failed", link))

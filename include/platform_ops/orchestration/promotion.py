@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import tempfile
+import logging
 from collections.abc import Sequence
-from pathlib import Path
 
 from platform_ops import wiring
+from platform_ops.core.digest_holds import require_free
 from platform_ops.core.errors import GateClosed, NotFound
+from platform_ops.core.gates import shown
 from platform_ops.core.release import Release, release_name
-from platform_ops.core.rollout import Phase
 
-from . import way
+from . import artefact, way
+from .changes import note_changes
+from .releasing import promoted, require_mergeable
+from .rollout import require_live_fixes
+from .signatures import require_verified
 from .step import AUTOMATIC, Run
+
+log = logging.getLogger(__name__)
 
 
 async def resolve(desk: wiring.Desk, run: Run) -> None:
@@ -23,10 +29,17 @@ async def resolve(desk: wiring.Desk, run: Run) -> None:
         commit = await _commit_to_build(desk, run)
         version = await desk.source.version_at(run.service, commit)
         digest = None
+        built = await desk.ledger.releases.find(run.service, release_name(version, commit))
+        if built is not None:
+            await _require_free(desk, run, built)
     else:
         release = await _release_to_take(desk, run)
+        await require_live_fixes(desk, run.service, run.environment, release.commit)
+        await _require_free(desk, run, release)
         commit, version, digest = release.commit, release.version, release.digest
-    await desk.ledger.promotions.open(
+    if way.goes_live(run.environment):
+        await require_mergeable(desk, run, commit)
+    promotion = await desk.ledger.promotions.open(
         dag_id=run.dag_id,
         run_id=run.run_id,
         service=run.service,
@@ -36,7 +49,31 @@ async def resolve(desk: wiring.Desk, run: Run) -> None:
         digest=digest,
         requested_by=run.requested_by,
         url=run.log_url,
+        fixes=_fixes(run.params.get("fixes")),
     )
+    await note_changes(desk, promotion)
+
+
+def _fixes(typed: str | None) -> tuple[str, ...]:
+    """Incident ids as the form takes them: `INC-3, INC-7`."""
+    return tuple(dict.fromkeys(word for word in (typed or "").replace(",", " ").split()))
+
+
+async def admit(desk: wiring.Desk, run: Run) -> None:
+    """No freeze window, no open incident that the release does not fix, staging verified and healthy. A
+    hotfix is let in all the same, and that is written down."""
+    promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
+    hotfix = await desk.ledger.hotfixes.of_promotion(promotion.id) is not None
+    for verdict in await desk.admission.admit(promotion, hotfix=hotfix):
+        log.info("%s: %s", verdict.gate, verdict.reason or verdict.outcome)
+    for words in shown(desk.gate_policy.required(run.environment)):
+        log.info("%s", words)
+
+
+async def _require_free(desk: wiring.Desk, run: Run, release: Release) -> None:
+    """GateClosed while the release's digest is on hold here or in an environment before."""
+    held = await desk.ledger.digest_holds.standing(run.service, run.environment, release.digest)
+    require_free(held, f"{run.service}/{run.environment}", release.name)
 
 
 async def _commit_to_build(desk: wiring.Desk, run: Run) -> str:
@@ -71,59 +108,38 @@ def _refusal(typed: str | None, run: Run, before: str, verified: Sequence[Releas
 
 
 async def build(desk: wiring.Desk, run: Run) -> None:
-    """Build the commit once; the digest goes through all environments. A tag that exists is taken as it
-    is."""
+    """Build the commit once; the digest goes through all environments, with its bill of materials and the
+    statement of where it comes from attached. A build that the ledger knows is taken as it is."""
     promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
-    tag = release_name(promotion.version, promotion.commit)
-    digest = await desk.images.find(run.service, tag)
-    if digest is None:
-        with tempfile.TemporaryDirectory() as folder:
-            source = Path(folder, "source")
-            await desk.source.checkout(run.service, promotion.commit, source)
-            labels = {
-                "org.opencontainers.image.revision": promotion.commit,
-                "org.opencontainers.image.version": promotion.version,
-                "org.opencontainers.image.title": run.service,
-            }
-            digest = await desk.images.build(run.service, source, tag, labels)
-    release = Release(run.service, promotion.version, promotion.commit, digest)
+    await require_verified(desk, promotion)
+    made = await artefact.built(desk, run, promotion)
+    release = Release(run.service, promotion.version, promotion.commit, made.digest)
+    await artefact.attest(desk, run, release, made)
     await desk.ledger.releases.add(release, built_by_run=run.run_id)
-    await desk.ledger.promotions.set_digest(promotion.id, digest)
+    await desk.ledger.promotions.set_digest(promotion.id, made.digest)
 
 
 async def check_image(desk: wiring.Desk, run: Run) -> None:
-    """The digest is in the registry with all its blobs, is of the commit that was scanned, and is not
-    root's."""
+    """The digest is in the registry with all its blobs, is of the commit that was scanned, is not root's, and
+    its bill of materials and its statement of provenance say the same."""
     promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
-    facts = await desk.images.inspect(run.service, promotion.release.digest)
-    problems = []
-    revision = facts.labels.get("org.opencontainers.image.revision")
-    if revision != promotion.commit:
-        problems.append(f"its label says commit {revision}, the release is of {promotion.commit}")
-    if facts.user.partition(":")[0] in ("", "0", "root"):
-        problems.append("it would run as root: set a numeric USER other than 0")
+    await require_verified(desk, promotion)
+    problems, detail = await artefact.problems(desk, promotion.release)
     source = await desk.ledger.gates.latest(run.service, promotion.commit, "source")
     if source is None or source.outcome != "passed":
         problems.append("its source has no passed scan in the ledger: run check_source")
     await desk.ledger.gates.record(
         service=run.service,
-        subject=facts.digest,
+        subject=promotion.release.digest,
         gate="image",
         outcome="failed" if problems else "passed",
-        detail={"problems": problems, "size": facts.size},
+        detail={"problems": problems, **detail},
     )
     if problems:
         raise GateClosed(f"{promotion.release.digest}: " + "; ".join(problems))
 
 
 async def record(desk: wiring.Desk, run: Run) -> None:
-    """Write the outcome: from now on the next environment may take this release.
-
-    The ledger says whether it got here: the tasks before may have been marked as successful by hand.
-    """
-    promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
-    view = await desk.controller.find_of_run(run.dag_id, run.run_id)
-    if view is None or not view.reached(Phase.PROMOTED):
-        stands = f"it stands in {view.phase}" if view else "there is none"
-        raise GateClosed(f"The rollout of this run did not get to {Phase.PROMOTED}: {stands}.")
+    """Write the outcome: from now on the next environment may take this release."""
+    promotion = await promoted(desk, run)
     await desk.ledger.promotions.finish(promotion.id, "promoted")

@@ -21,11 +21,15 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from platform_ops import wiring
+from platform_ops.controller.returning import OnTheWay, Wanted
 from platform_ops.controller.views import RolloutView
 from platform_ops.core.errors import GateClosed
+from platform_ops.core.hotfix import require_fixes
+from platform_ops.core.records import Promotion
 from platform_ops.core.rollout import Phase
 from platform_ops.core.state import Rollout
 
+from . import way
 from .step import Run, at_desk, run_to_end
 
 log = logging.getLogger(__name__)
@@ -58,10 +62,8 @@ class RolloutOperator(BaseOperator):
         else:
             self._defer_until(self.until, rollout_id)
 
-    def _defer_until(self, phase: Phase, rollout_id: str) -> None:
-        self.defer(
-            trigger=RolloutTrigger(rollout_id=rollout_id, until=phase.value), method_name="execute_complete"
-        )
+    def _defer_until(self, phase: Phase, rollout_id: str, method_name: str = "execute_complete") -> None:
+        self.defer(trigger=RolloutTrigger(rollout_id=rollout_id, until=phase.value), method_name=method_name)
 
     def execute_complete(self, context: Mapping[str, Any], event: Mapping[str, Any]) -> None:
         """The event only wakes us: what counts is what the ledger says now."""
@@ -90,7 +92,8 @@ class VerifyActiveOperator(RolloutOperator):
 
 
 class RollBackOperator(RolloutOperator):
-    """Take the traffic back from the release that was promoted last; done when the old version is proven.
+    """Take the traffic back from the release that was promoted last, or to the earlier release that is typed;
+    done when the version that then serves is proven.
 
     In a run that the controller started for its own rollback it only tells of that one, and fails: which run
     that is, the ledger says, not the run's parameters (ADR-9).
@@ -104,12 +107,62 @@ class RollBackOperator(RolloutOperator):
         own = run_to_end(at_desk(_rollback_of_controller, run))
         if own is not None:
             raise AirflowFailException(_told(own))
-        self._defer_until(Phase.ROLLED_BACK, run_to_end(at_desk(_ask_to_go_back, run)))
+        if not run.params.get("to"):
+            self._defer_until(Phase.ROLLED_BACK, run_to_end(at_desk(_ask_to_go_back, run)))
+        way = run_to_end(at_desk(_begin_return, run))
+        back = way.goal is Phase.ROLLED_BACK
+        self._defer_until(way.goal, way.rollout_id, "execute_complete" if back else "returned")
+
+    def returned(self, context: Mapping[str, Any], event: Mapping[str, Any]) -> None:
+        """The named release has the traffic: done when its checks pass on the users' way, too."""
+        run = Run.of(context, self.service, self.environment)
+        view = run_to_end(at_desk(_view, run))
+        if view.phase in (Phase.ROLLED_BACK, Phase.NEEDS_ATTENTION):
+            raise AirflowFailException(f"Not gone back: {view.phase.value}: {view.reason}")
+        failures = run_to_end(at_desk(_prove_return, run))
+        if failures:
+            self.log.error("The release fails its checks: %s", "; ".join(failures))
+            self._defer_until(Phase.ROLLED_BACK, view.rollout_id, "returned")
+        self.log.info("%s serves again and passed its checks", view.rollout.release.name)
 
     def execute_complete(self, context: Mapping[str, Any], event: Mapping[str, Any]) -> None:
         if event["phase"] != Phase.ROLLED_BACK:
             raise AirflowFailException(f"Not rolled back, but {event['phase']}: {event['reason']}")
         self.log.info("The old version serves and passed its checks")
+
+
+class ReclaimOperator(RolloutOperator):
+    """Remove the old colour after its warm window; refused before that, with the time."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(until=Phase.RECLAIMED, **kwargs)
+
+    def execute(self, context: Mapping[str, Any]) -> None:
+        run = Run.of(context, self.service, self.environment)
+        self._defer_until(Phase.RECLAIMED, run_to_end(at_desk(_reclaimable, run)))
+
+    def execute_complete(self, context: Mapping[str, Any], event: Mapping[str, Any]) -> None:
+        if event["phase"] != Phase.RECLAIMED:
+            raise AirflowFailException(f"Not reclaimed, but {event['phase']}: {event['reason']}")
+        self.log.info("Nothing of the old colour is left")
+
+
+async def _reclaimable(desk: wiring.Desk, run: Run) -> str:
+    return await desk.controller.reclaimable(run.service, run.environment)
+
+
+async def _begin_return(desk: wiring.Desk, run: Run) -> OnTheWay:
+    target = desk.catalog.target(run.service, run.environment)
+    why = run.params.get("reason") or "a person asked for it"
+    to = run.params["to"]
+    return await desk.returns.begin(
+        Wanted(target, to, run.requested_by, why, run.dag_id, run.run_id, run.log_url)
+    )
+
+
+async def _prove_return(desk: wiring.Desk, run: Run) -> list[str]:
+    view = await desk.controller.of_run(run.dag_id, run.run_id)
+    return await desk.returns.prove(view.rollout_id)
 
 
 async def _rollback_of_controller(desk: wiring.Desk, run: Run) -> Rollout | None:
@@ -130,7 +183,7 @@ async def _ask_to_go_back(desk: wiring.Desk, run: Run) -> str:
     if view is None:
         raise GateClosed(
             f"{run.service} has no rollout or warm window in {run.environment}: "
-            "promote an earlier release instead."
+            "name an earlier release instead, in the field To."
         )
     why = run.params.get("reason") or "a person asked for it"
     await desk.controller.go_back(view.rollout_id, by=run.requested_by, why=why)
@@ -139,9 +192,26 @@ async def _ask_to_go_back(desk: wiring.Desk, run: Run) -> str:
 
 async def _open_rollout(desk: wiring.Desk, run: Run) -> str:
     promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
+    if await desk.controller.find_of_run(run.dag_id, run.run_id) is None:
+        await require_approval(desk, promotion)
+        await require_live_fixes(desk, promotion.service, promotion.environment, promotion.commit)
     rollout_id = await desk.controller.open(desk.rollout_request(promotion))
     await desk.controller.resume(rollout_id, by=run.requested_by, why="the task runs again")
     return rollout_id
+
+
+async def require_approval(desk: wiring.Desk, promotion: Promotion) -> None:
+    """NotApproved before anything is touched for a release that the router would refuse: opening its rollout
+    ends a warm window, and a hotfix stops whoever is on the way."""
+    target = desk.catalog.target(promotion.service, promotion.environment)
+    await desk.approvals.ensure_allowed(target, promotion.release.digest)
+
+
+async def require_live_fixes(desk: wiring.Desk, service: str, environment: str, commit: str) -> None:
+    """GateClosed for a commit that would take a live hotfix away. Asks the repository only while there is
+    one whose follow-up is open."""
+    if way.starts_by_hand(environment):
+        require_fixes(commit[:8], await desk.follow_ups.lacking(service, commit))
 
 
 async def _view(desk: wiring.Desk, run: Run) -> RolloutView:

@@ -10,6 +10,8 @@ from airflow.sdk import DAG, Asset, Param
 
 from platform_ops import wiring
 from platform_ops.catalog.models import ENVIRONMENTS
+from platform_ops.core.hotfix import KIND
+from platform_ops.core.hotfix import hotfix_dag as dag_of_hotfix
 
 from . import paging, way
 from .branch import branch_asset, promoted_asset
@@ -34,13 +36,20 @@ def promotion_dag(service: str, environment: str, doc: str | None) -> DAG:
         description=f"A release of {service} goes to {environment}.",
         doc_md=doc,
         schedule=_starts_with(service, environment),
-        params={"release": _release_param(service, environment)},
+        params={"release": _release_param(service, environment), "fixes": _fixes_param()},
     )
 
 
 def rollback_dag(service: str, environment: str, doc: str | None) -> DAG:
     """`rollback_<service>_<environment>`: started by a person, or by the controller to tell of its own."""
-    reason = Param("", type="string", title="Reason", description="For the journal: why you go back.")
+    reason = _text("Reason", "For the journal: why you go back.")
+    earlier = Param(
+        None,
+        type=["null", "string"],
+        title="To",
+        description="Leave empty for the version before, within its warm window; or the name or digest of an "
+        "earlier release that served here, such as `1.4.0-0a1b2c3d`.",
+    )
     return _dag(
         "rollback",
         service,
@@ -49,14 +58,56 @@ def rollback_dag(service: str, environment: str, doc: str | None) -> DAG:
         description=f"Traffic of {service} in {environment} goes back to the version before.",
         doc_md=doc,
         schedule=None,
-        params={"reason": reason},
+        params={"to": earlier, "reason": reason},
     )
 
 
-def _dag(verb: str, service: str, environment: str, **options: Any) -> DAG:
+def reclaim_dag(service: str, environment: str, doc: str | None) -> DAG:
+    """`reclaim_<service>_<environment>`: started by a person."""
+    return _dag(
+        "reclaim",
+        service,
+        environment,
+        dag_display_name=f"Reclaim the old colour of {service} in {environment}",
+        description=f"The old colour of {service} in {environment} goes, once its warm window is over.",
+        doc_md=doc,
+        schedule=None,
+    )
+
+
+def hotfixes() -> Iterator[tuple[str, str]]:
+    """Every service of the last valid catalog, with the environment that a hotfix goes to."""
+    for service in wiring.catalog().services:
+        yield service, ENVIRONMENTS[-1]
+
+
+def hotfix_dag(service: str, environment: str, doc: str | None) -> DAG:
+    """`hotfix_<service>`: started by a person, who says why."""
+    branch = wiring.catalog().environment(service, environment).branch
+    return _dag(
+        KIND,
+        service,
+        environment,
+        dag_id=dag_of_hotfix(service),
+        dag_display_name=f"Hotfix of {service}",
+        description=f"A commit of {service} goes straight to {environment}.",
+        doc_md=doc,
+        schedule=None,
+        params={
+            "commit": _text(
+                "Branch or commit",
+                f"Such as `hotfix/login`, or a full commit id. It must come of `{branch}`.",
+            ),
+            "why": _text("Reason", "For the approvers, the journal and the page of whoever is pre-empted."),
+            "incident": _text("Incident", "What it repairs, if that has a name."),
+        },
+    )
+
+
+def _dag(verb: str, service: str, environment: str, *, dag_id: str = "", **options: Any) -> DAG:
     """A failed step is retried only where that helps; whatever fails is paged."""
     return DAG(
-        dag_id=f"{verb}_{service}_{environment}",
+        dag_id=dag_id or f"{verb}_{service}_{environment}",
         start_date=BEGINNING,
         catchup=False,
         max_active_runs=1,
@@ -73,6 +124,10 @@ def _dag(verb: str, service: str, environment: str, **options: Any) -> DAG:
     )
 
 
+def _text(title: str, description: str) -> Param:
+    return Param("", type="string", title=title, description=description)
+
+
 def _starts_with(service: str, environment: str) -> list[Asset] | None:
     if way.starts_by_hand(environment):
         return None
@@ -80,6 +135,16 @@ def _starts_with(service: str, environment: str) -> list[Asset] | None:
         branch = wiring.catalog().environment(service, environment).branch
         return [branch_asset(service, environment, branch)]
     return [promoted_asset(service, way.environment_before(environment))]
+
+
+def _fixes_param() -> Param:
+    return Param(
+        "",
+        type="string",
+        title="Fixes",
+        description="Open incidents whose cause this release removes, such as `INC-7`: it is let in although "
+        "they are open, and whoever votes reads it.",
+    )
 
 
 def _release_param(service: str, environment: str) -> Param:

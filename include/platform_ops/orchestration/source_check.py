@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
-
-from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
-from kubernetes.client import models as k8s
 
 from platform_ops import wiring
 from platform_ops.core.errors import GateClosed
 
+from .signatures import released_before
+from .source_pod import RESULT_FILE, SourcePod, bundle_link, require_result
 from .step import Run, at_desk, run_to_end
 
-LINK_EXPIRES = timedelta(minutes=15)
-RESULT_FILE = "/airflow/xcom/return.json"
 SHOWN = 5
 """Findings, or gaps, that a message names; the ledger and the pod's log have more."""
 LONGEST_PATH = 120
 
 
-class SourceCheck(KubernetesPodOperator):
-    """The stock pod operator around `analyzer scan`: the log is streamed, the result comes by its side-car.
-
-    The source reaches the pod as a git bundle by a presigned link. The result is judged here, in the process
-    that received it, and written to the ledger for the commit: what stands in XCom later decides nothing.
+class SourceCheck(SourcePod):
+    """`analyzer scan` of the promotion's commit; its result is written to the ledger for the commit.
 
     The whole tree of the commit is scanned, and what its history brought: a value that was pushed is known to
     everybody with a clone, so a later commit that removes it changes nothing. The history is scanned from the
@@ -38,58 +29,32 @@ class SourceCheck(KubernetesPodOperator):
     """
 
     def __init__(self, *, service: str, environment: str, **kwargs: Any) -> None:
-        settings = wiring.settings()
         super().__init__(
-            name=f"check-source-{service}",
-            namespace=settings.jobs_namespace,
-            image=settings.scanner_image,
-            do_xcom_push=True,
-            startup_check_interval_seconds=1,
-            log_events_on_startup=False,
-            automount_service_account_token=False,
-            volumes=[k8s.V1Volume(name="tmp", empty_dir=k8s.V1EmptyDirVolumeSource())],
-            volume_mounts=[k8s.V1VolumeMount(name="tmp", mount_path="/tmp")],
-            container_security_context={
-                "runAsNonRoot": True,
-                "runAsUser": 10001,
-                "readOnlyRootFilesystem": True,
-                "allowPrivilegeEscalation": False,
-                "capabilities": {"drop": ["ALL"]},
-            },
+            service=service,
+            environment=environment,
+            purpose="check-source",
+            image=wiring.settings().scanner_image,
             **kwargs,
         )
-        self.service = service
-        self.environment = environment
 
     def execute(self, context: Mapping[str, Any]) -> None:
         run = Run.of(context, self.service, self.environment)
         since = run_to_end(at_desk(_scanned_before, run))
-        self.arguments = run_to_end(at_desk(partial(_scan_arguments, since=since), run))
-        result = super().execute(context)
+        arguments = run_to_end(at_desk(partial(_scan_arguments, since=since), run))
+        result = self.result_of_pod(context, arguments)
         run_to_end(at_desk(partial(_judge, since=since, result=result), run))
 
 
 async def _scanned_before(desk: wiring.Desk, run: Run) -> str | None:
     """The newest verified release here that leads to the promotion's commit and whose history has passed."""
     promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
-    for release in await desk.ledger.promotions.verified(run.service, run.environment):
-        gate = await desk.ledger.gates.latest(run.service, release.commit, "source")
-        # A scan that was recorded without its history saw the tree only.
-        if gate is None or gate.outcome != "passed" or "history" not in gate.detail:
-            continue
-        if await desk.source.is_ancestor(run.service, release.commit, promotion.commit):
-            return release.commit
-    return None
+    # A scan that was recorded without its history saw the tree only.
+    return await released_before(desk, promotion, "source", lambda detail: "history" in detail)
 
 
 async def _scan_arguments(desk: wiring.Desk, run: Run, *, since: str | None) -> list[str]:
     promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
-    key = f"source/{run.service}/{promotion.commit}.bundle"
-    with tempfile.TemporaryDirectory() as folder:
-        bundle = Path(folder, "source.bundle")
-        await desk.source.bundle(run.service, promotion.commit, bundle)
-        await desk.objects.put(key, bundle)
-    link = await desk.objects.presigned_get(key, LINK_EXPIRES)
+    link = await bundle_link(desk, run.service, promotion.commit)
     what = ["--bundle", link, "--commit", promotion.commit]
     history = ["--since", since] if since else ["--history"]
     return ["scan", *what, *history, "--exit-zero", "--output", RESULT_FILE]
@@ -97,18 +62,17 @@ async def _scan_arguments(desk: wiring.Desk, run: Run, *, since: str | None) -> 
 
 async def _judge(desk: wiring.Desk, run: Run, *, since: str | None, result: Any) -> None:
     promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
-    if not isinstance(result, Mapping) or result.get("commit") != promotion.commit or "outcome" not in result:
-        raise GateClosed("The scan gave no result: a scan that saw nothing is not a pass. See its log above.")
-    passed = result["outcome"] == "clean"
+    found = require_result(result, promotion.commit)
+    passed = found["outcome"] == "clean"
     await desk.ledger.gates.record(
         service=run.service,
         subject=promotion.commit,
         gate="source",
         outcome="passed" if passed else "failed",
-        detail={**result, "history": {"since": since}},
+        detail={**found, "history": {"since": since}},
     )
     if not passed:
-        raise GateClosed(refusal(result))
+        raise GateClosed(refusal(found))
 
 
 def refusal(result: Mapping[str, Any]) -> str:

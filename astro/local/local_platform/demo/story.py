@@ -30,8 +30,9 @@ from local_platform.errors import PlatformError
 from local_platform.layout import CHECKOUT
 from local_platform.product import all_settings
 from local_platform.services.airflow import passwords
+from local_platform.services.git import Git
 from local_platform.services.part import Context
-from local_platform.sources import SOURCES, Commit, ServiceRepository
+from local_platform.sources import Commit, ServiceRepository
 
 SERVICE = "llm-service"
 NAMESPACE = "llm-service-prod"
@@ -84,8 +85,7 @@ class Demonstration:
     async def tell(self, fault: Fault | None) -> tuple[Version, Version]:
         """Both versions through all environments; returns when the second one's run in production has
         ended."""
-        source = self.platform.layout.root / SOURCES[SERVICE]
-        repository = ServiceRepository(self._repository_url(), self.folder / "clone", source)
+        repository = Git(self.platform).clone(SERVICE, self.folder / "clone")
         try:
             await self._until("Airflow knows the service's DAGs", self._dags_are_known, limit_s=180)
             # An earlier telling's release may be a bad one: what it does to requests is not this telling's.
@@ -276,9 +276,6 @@ class Demonstration:
             ("Inbox: what Slack would have got", self.platform.url("inbox")),
             ("Prometheus", self.platform.url("prometheus")),
         ]
-
-    def _repository_url(self) -> str:
-        return str(self.platform.layout.data("git") / f"{SERVICE}.git")
 
     def ops(self, *arguments: str) -> Any:
         """What `ops … --json` answers."""

@@ -27,8 +27,8 @@ class Fault(StrEnum):
 
 _DEFECTS = {
     Fault.ERRORS: 'raise RuntimeError("the context window is too small")',
-    Fault.LATENCY: "await __import__('asyncio').sleep(2.0)",
-    Fault.CRASH: "__import__('os')._exit(70)",
+    Fault.LATENCY: 'await __import__("asyncio").sleep(2.0)',
+    Fault.CRASH: '__import__("os")._exit(70)',
 }
 
 

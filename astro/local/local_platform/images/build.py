@@ -33,7 +33,8 @@ class Builder:
         recipe = Recipe.read(context)
         layers = [("Debian packages: " + " ".join(recipe.packages), self._base(recipe))]
         if recipe.requirements:
-            layers.append(("requirements with hashes", self._dependencies(context, recipe.requirements)))
+            dependencies = self._dependencies(context, recipe.requirements, recipe.whole_packages)
+            layers.append(("requirements with hashes", dependencies))
         if recipe.application:
             layers.append(("application", self._application(context, recipe, labels)))
         return image(recipe, layers, labels, epoch)
@@ -51,7 +52,7 @@ class Builder:
 
         return cached(self.cache, key, make)
 
-    def _dependencies(self, context: Path, name: str) -> Layer:
+    def _dependencies(self, context: Path, name: str, whole: bool) -> Layer:
         requirements = context / name
         if not requirements.is_file():
             raise BuildError(
@@ -60,10 +61,11 @@ class Builder:
 
         def make() -> Tree:
             self.progress(f"dependency layer: {name}")
-            tree = installed(requirements, find_uv(), self.cache)
-            return with_byte_code(tree, "app/lib", keep_sources=False)
+            tree = installed(requirements, find_uv(), self.cache, whole=whole)
+            return with_byte_code(tree, "app/lib", keep_sources=whole)
 
-        return cached(self.cache, _key("python", PLATFORM, requirements.read_text()), make)
+        kind = "python, whole" if whole else "python"
+        return cached(self.cache, _key(kind, PLATFORM, requirements.read_text()), make)
 
     def _application(self, context: Path, recipe: Recipe, labels: Mapping[str, str]) -> Layer:
         tree = Tree()

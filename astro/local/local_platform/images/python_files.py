@@ -22,8 +22,8 @@ _NEVER_RUN = re.compile(r"\.(?:pyi|pyx|pxd|c|h)$|/tests?/")
 """Type stubs, sources of what is compiled, and the tests that packages ship."""
 
 
-def installed(requirements: Path, uv: str, cache: Path) -> Tree:
-    """What the requirements install and a service runs, under `app/lib`. Only wheels, by hash."""
+def installed(requirements: Path, uv: str, cache: Path, *, whole: bool = False) -> Tree:
+    """What the requirements install and a service runs, or all of it, under `app/lib`. Wheels, by hash."""
     with tempfile.TemporaryDirectory(prefix="image-dependencies-") as folder:
         target = Path(folder) / "lib"
         command = (
@@ -36,7 +36,7 @@ def installed(requirements: Path, uv: str, cache: Path) -> Tree:
         done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
         if done.returncode:
             raise BuildError(f"the requirements of {requirements.parent} cannot be installed:\n{done.stderr}")
-        for name in (".lock", "bin"):
+        for name in (".lock",) if whole else (".lock", "bin"):
             path = target / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         tree = Tree()
@@ -45,7 +45,7 @@ def installed(requirements: Path, uv: str, cache: Path) -> Tree:
         {
             path: replace(node, content=segments_only(node.content))
             for path, node in tree.items()
-            if not _NEVER_RUN.search(path)
+            if whole or not _NEVER_RUN.search(path)
         }
     )
 

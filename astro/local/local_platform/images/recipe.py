@@ -22,6 +22,8 @@ class Recipe:
     """Files of those packages that the image does not need, as patterns of paths without a leading slash."""
     requirements: str | None = None
     """A requirements file with hashes for the dependency layer."""
+    whole_packages: bool = False
+    """Keep the sources, stubs, tests and programs of the requirements, which a tool may read or run."""
     application: tuple[str, ...] = ()
     """Files and folders of the context that the application layer has under `/app`."""
     user: str = "app"
@@ -80,6 +82,8 @@ def _fits(value: object, hint: object) -> bool:
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     if hint == dict[str, str]:
         return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
+    if hint is bool:
+        return isinstance(value, bool)
     if hint in (int, int | None):
         return isinstance(value, int) and not isinstance(value, bool) and value > 0
     return isinstance(value, str)
@@ -90,4 +94,6 @@ def _expected(hint: object) -> str:
         return "a list of strings"
     if hint == dict[str, str]:
         return "a table of strings"
+    if hint is bool:
+        return "true or false"
     return "a whole number above 0" if hint in (int, int | None) else "a string"

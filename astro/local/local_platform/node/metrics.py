@@ -116,6 +116,12 @@ def exposition(samples: list[Sample], workers: list[PodWorker]) -> str:
             "Describes whether the pod is ready to serve requests.",
             list(_ready(workers)),
         ),
+        (
+            "prober_probe_total",
+            "counter",
+            "Cumulative number of a liveness, readiness or startup probe for a container by result.",
+            list(_probes(workers)),
+        ),
     ):
         lines += [f"# HELP {name} {meaning}", f"# TYPE {name} {kind}"]
         lines += [f"{name}{labels} {value}" for labels, value in values]
@@ -132,6 +138,17 @@ def _restarts(workers: list[PodWorker]) -> Iterator[tuple[str, int]]:
         for name, container in worker.containers.items():
             labels = f'{{namespace="{metadata["namespace"]}",pod="{metadata["name"]}",container="{name}"}}'
             yield labels, container.restarts
+
+
+def _probes(workers: list[PodWorker]) -> Iterator[tuple[str, int]]:
+    """With the kubelet's labels, which has them at /metrics/probes."""
+    for worker in workers:
+        metadata = worker.pod["metadata"]
+        where = f'namespace="{metadata["namespace"]}",pod="{metadata["name"]}",pod_uid="{worker.uid}"'
+        for container, counted in worker.parts.probes.items():
+            for (kind, result), number in sorted(counted.items()):
+                labels = f'container="{container}",{where},probe_type="{kind}",result="{result}"'
+                yield f"{{{labels}}}", number
 
 
 def _ready(workers: list[PodWorker]) -> Iterator[tuple[str, int]]:

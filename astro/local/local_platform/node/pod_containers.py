@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,8 @@ class PodContainers:
         self._node = node
         self._wake = wake
         self._probers: dict[str, Prober] = {}
+        self.probes: dict[str, Counter[tuple[str, str]]] = {}
+        """By container, over all its attempts: how often each kind of probe had which result."""
         self.specs = specs_of(pod)
         self.by_name = {name: Container(folder / name, name, wake) for name in self.specs}
 
@@ -166,6 +169,7 @@ class PodContainers:
                     Actions(self._node.session, self.pod_ip),
                     self._wake,
                     lambda kind, message, name=name: self._unhealthy(name, kind, message),  # type: ignore[misc]
+                    self.probes.setdefault(name, Counter()),
                 )
 
     def stop_probing(self, *, readiness_too: bool = False) -> None:

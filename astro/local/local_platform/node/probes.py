@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ class Verdicts:
 
 class Prober:
     """Probes one attempt until stopped. `on_change` tells that a verdict changed, `on_failure` each failed
-    probe.
+    probe; `counted` is by kind and result, in the kubelet's words.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Prober:
         actions: Actions,
         on_change: Callable[[], None],
         on_failure: Callable[[str, str], None],
+        counted: Counter[tuple[str, str]],
     ) -> None:
         self.verdicts = Verdicts("startupProbe" not in container, "readinessProbe" not in container)
         self.attempt = attempt
@@ -42,6 +44,7 @@ class Prober:
         self._actions = actions
         self._on_change = on_change
         self._on_failure = on_failure
+        self._counted = counted
         self._started = asyncio.Event()
         if self.verdicts.started:
             self._started.set()
@@ -63,6 +66,7 @@ class Prober:
         good = bad = 0
         while True:
             outcome = await self._probe(probe)
+            self._counted[kind.capitalize(), "successful" if outcome.success else "failed"] += 1
             good, bad = (good + 1, 0) if outcome.success else (0, bad + 1)
             if not outcome.success:
                 self._on_failure(kind, outcome.message)

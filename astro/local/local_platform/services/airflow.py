@@ -32,6 +32,8 @@ USERS = {
     "admin": "admin",
     "platform-ops": "user",
 }
+HEALTH_SECONDS = 30.0
+"""Just after its start, on two busy cores, its health answers took over 5 s: that is slow, not failing."""
 PARALLEL_TASKS = 4
 
 
@@ -142,7 +144,8 @@ class AirflowPart(Part):
 
     def probe(self) -> None:
         """Healthy counts only with a heartbeat of this process: a killed predecessor's looks the same."""
-        health = get(self.platform.url("airflow") + "/api/v2/monitor/health").json()[self.component]
+        url = self.platform.url("airflow") + "/api/v2/monitor/health"
+        health = get(url, timeout=HEALTH_SECONDS).json()[self.component]
         if health["status"] != "healthy":
             raise NotReadyError(f"{self.component} is {health['status'] or 'not seen yet'}")
         beat = next((health[key] for key in health if key.startswith("latest_") and health[key]), None)

@@ -1,13 +1,13 @@
-"""What `llm-service` is given in each environment: a database, a part of the cache, and keys of its own."""
+"""What `llm-service` is given in each environment: a database, a part of the cache, and keys of its own.
+
+Its tables are made by the promotion: the Job of the schema migration runs before the first preview.
+"""
 
 from __future__ import annotations
 
-import sys
-from typing import ClassVar
-
 from local_platform.cluster_access import ENVIRONMENTS
-from local_platform.services.part import Context, Part, run_step
-from local_platform.services.postgres import ANALYZER_OWNER, Postgres
+from local_platform.services.part import Context
+from local_platform.services.postgres import Postgres, owner_of
 from local_platform.services.valkey import Valkey
 
 DEVELOPMENT_KEY = "dev-key-12345"
@@ -30,21 +30,7 @@ def secret_values(platform: Context, environment: str) -> dict[str, str]:
     }
 
 
-class AnalyzerDatabases(Part):
-    """The step that brings the service's tables to the version of the checkout, in all environments at once.
-
-    A release never waits for it: migrations only add, so the version before works with the new tables.
-    """
-
-    name: ClassVar[str] = "analyzer-databases"
-    needs: ClassVar[tuple[str, ...]] = ("postgres",)
-
-    def complete(self) -> None:
-        postgres = Postgres(self.platform)
-        urls = [postgres.dsn(ANALYZER_OWNER, f"analyzer_{environment}") for environment in ENVIRONMENTS]
-        env = {**self.platform.environment(), "ANALYZER_DATABASE_OWNER_URL": "\n".join(urls)}
-        argv = [sys.executable, "-m", "analyzer.storage.migrate"]
-        run_step(argv, env=env, what="python -m analyzer.storage.migrate")
-
-    def where(self) -> str:
-        return f"databases analyzer_{{{','.join(ENVIRONMENTS)}}}"
+def migration_values(platform: Context, environment: str) -> dict[str, str]:
+    """The entries of the Secret `llm-service-migration`, which only the Job of the schema migration gets."""
+    name = f"analyzer_{environment}"
+    return {"ANALYZER_DATABASE_OWNER_URL": Postgres(platform).dsn(owner_of(name), name)}

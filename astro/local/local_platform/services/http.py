@@ -15,14 +15,15 @@ def get(
     expect: tuple[int, ...] = (200,),
     headers: dict[str, str] | None = None,
     verify: ssl.SSLContext | bool = True,
+    timeout: float = 5.0,
 ) -> httpx.Response:
     """GET a URL on loopback, proxies of the shell left aside.
 
     Raises:
-        NotReadyError: no answer within 5 s, or another status than expected.
+        NotReadyError: no answer within `timeout` seconds, or another status than expected.
     """
     try:
-        with httpx.Client(trust_env=False, timeout=5.0, verify=verify) as client:
+        with httpx.Client(trust_env=False, timeout=timeout, verify=verify) as client:
             answer = client.get(url, headers=headers)
     except httpx.HTTPError as error:
         raise NotReadyError(f"{url}: {error or type(error).__name__}") from error

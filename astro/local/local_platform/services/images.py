@@ -1,4 +1,4 @@
-"""The images that platform-ops itself uses: the analyzer that scans, the side-car with its result."""
+"""The images that platform-ops itself uses: the analyzer that scans, the gates, the side-car with results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from local_platform.kept import read_table, write_private
 from local_platform.services.part import Context, Part, run_step
 
 # Name in the registry -> what it is built from.
-SOURCES = {"base": "builtin:base", "analyzer": "analyzer"}
+SOURCES = {"base": "builtin:base", "analyzer": "analyzer", "gates": "gates"}
 
 
 def references(platform: Context) -> dict[str, str]:

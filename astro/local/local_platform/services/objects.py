@@ -10,7 +10,7 @@ import yaml
 
 from local_platform.cluster_access import ENVIRONMENTS, ClusterAccess
 from local_platform.errors import PlatformError
-from local_platform.services.analyzer import secret_values
+from local_platform.services.analyzer import migration_values, secret_values
 from local_platform.services.part import Context, Part
 
 SERVICES = ("llm-service", "fm-llm-solver")
@@ -53,10 +53,14 @@ class Objects(Part):
             {
                 "apiVersion": "v1",
                 "kind": "Secret",
-                "metadata": {"name": "llm-service", "namespace": f"llm-service-{SUFFIX[environment]}"},
-                "stringData": secret_values(self.platform, environment),
+                "metadata": {"name": name, "namespace": f"llm-service-{SUFFIX[environment]}"},
+                "stringData": values(self.platform, environment),
             }
             for environment in ENVIRONMENTS
+            for name, values in (
+                ("llm-service", secret_values),
+                ("llm-service-migration", migration_values),
+            )
         ]
 
     def _apply(self, manifests: list[Manifest]) -> None:

@@ -48,7 +48,8 @@ class Context:
         """The shell's environment without what belongs to other work, our programs first on the path."""
         env = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         folders = [str(self.layout.tools / "venv" / "bin"), str(self.layout.tools / "bin")]
-        env["PATH"] = os.pathsep.join([*folders, env.get("PATH", "/usr/bin:/bin"), "/usr/sbin:/sbin"])
+        last = ["/usr/sbin:/sbin", str(self.layout.tools / "debian" / "usr" / "bin")]
+        env["PATH"] = os.pathsep.join([*folders, env.get("PATH", "/usr/bin:/bin"), *last])
         env["PYTHONUNBUFFERED"] = "1"
         # Packages for images come through whatever proxy the machine trusts.
         env.setdefault("UV_SYSTEM_CERTS", "1")

@@ -16,16 +16,24 @@ from local_platform.kept import write_private
 from local_platform.processes import family, read_record
 from local_platform.services.part import Command, Part, package_folder, run_step
 
-ANALYZER_OWNER = "analyzer_owner"
 ANALYZER = tuple(f"analyzer_{environment}" for environment in ENVIRONMENTS)
 """A database of each environment, and the role of the same name with which the service logs in there."""
+SHARED_OWNER = "analyzer_owner"
+"""Platforms that are older than the migration Jobs have it as the owner of all three."""
+
+
+def owner_of(name: str) -> str:
+    """The role that may change the tables of an environment's database: for its migrations only."""
+    return f"{name}_owner"
+
+
 # Database and its owner. What ledger_app and analyzer_app may do is said by the migrations.
 DATABASES = (
     ("airflow", "airflow"),
     ("ledger", "ledger_owner"),
-    *((name, ANALYZER_OWNER) for name in ANALYZER),
+    *((name, owner_of(name)) for name in ANALYZER),
 )
-ROLES = ("airflow", "ledger_owner", "ledger_app", ANALYZER_OWNER, *ANALYZER)
+ROLES = ("airflow", "ledger_owner", "ledger_app", *ANALYZER, *map(owner_of, ANALYZER))
 GROUP = "analyzer_app"
 """Nobody logs in as it; the roles of the environments are its members."""
 
@@ -84,7 +92,7 @@ class Postgres(Part):
 
     def complete(self) -> None:
         with psycopg.connect(self.dsn("postgres", "postgres"), autocommit=True) as connection:
-            self._make_roles(connection)
+            known = self._make_roles(connection)
             present = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
             for database, owner in DATABASES:
                 if database not in present:
@@ -95,7 +103,19 @@ class Postgres(Part):
                 connection.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(name))
                 connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, name))
 
-    def _make_roles(self, connection: psycopg.Connection) -> None:
+        if SHARED_OWNER in known:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        for name in ANALYZER:
+            old, new, database = map(sql.Identifier, (SHARED_OWNER, owner_of(name), name))
+            with psycopg.connect(self.dsn("postgres", name), autocommit=True) as connection:
+                connection.execute(sql.SQL("REASSIGN OWNED BY {} TO {}").format(old, new))
+                # Databases belong to the whole server: the line above gave all of them away.
+                connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(database, new))
+
+    def _make_roles(self, connection: psycopg.Connection) -> set[str]:
+        """Returns the roles that were there before."""
         known = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
         for role in ROLES:
             verb = sql.SQL("ALTER ROLE" if role in known else "CREATE ROLE")
@@ -107,6 +127,7 @@ class Postgres(Part):
             connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(GROUP)))
         members = sql.SQL(", ").join(map(sql.Identifier, ANALYZER))
         connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(GROUP), members))
+        return known
 
     def dsn(self, role: str, database: str, scheme: str = "postgresql") -> str:
         secret = "postgres" if role == "postgres" else f"postgres-{role}"

@@ -6,15 +6,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from platform_ops.core.evidence import Evidence
 from platform_ops.core.ports import Clock
+from platform_ops.core.records import Promotion
 
 from .approvals import ApprovalTable
 from .database import Database
+from .digest_holds import DigestHoldTable
+from .hand_changes import HandChangeTable
+from .hotfixes import HotfixTable
+from .incidents import IncidentTable
 from .journal import JournalTable
 from .outbox import OutboxTable
 from .promotions import GateTable, PromotionTable, ReleaseTable
 from .reports import ReportTable
 from .rollouts import RolloutTable
+from .source import SourceTable
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,11 @@ class Ledger:
     journal: JournalTable
     outbox: OutboxTable
     reports: ReportTable
+    source: SourceTable
+    hotfixes: HotfixTable
+    hand_changes: HandChangeTable
+    incidents: IncidentTable
+    digest_holds: DigestHoldTable
 
     @classmethod
     @asynccontextmanager
@@ -45,4 +57,14 @@ class Ledger:
                 JournalTable(database),
                 OutboxTable(database, clock),
                 ReportTable(database, clock),
+                SourceTable(database, clock),
+                HotfixTable(database, clock),
+                HandChangeTable(database),
+                IncidentTable(database, clock),
+                DigestHoldTable(database),
             )
+
+    async def evidence(self, promotion: Promotion) -> Evidence:
+        """The newest outcomes of the gates for the promotion's commit and digest."""
+        subjects = [subject for subject in (promotion.commit, promotion.digest) if subject]
+        return Evidence.of(await self.gates.of(promotion.service, subjects))

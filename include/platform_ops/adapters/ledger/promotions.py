@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from platform_ops.core.errors import GateClosed, NotFound
+from platform_ops.core.errors import GateClosed, Held, NotFound
+from platform_ops.core.gates import PASSED
 from platform_ops.core.ports import Clock
 from platform_ops.core.records import GateResult, Promotion
 from platform_ops.core.release import Release
 
 from .database import Database, Row, one_row
+
+_ASK_TRIES = 150
+_ASK_PAUSE = timedelta(seconds=0.2)
 
 
 class ReleaseTable:
@@ -82,11 +88,13 @@ class PromotionTable:
         digest: str | None,
         requested_by: str,
         url: str,
+        fixes: Sequence[str] = (),
     ) -> Promotion:
         """Idempotent per run: what was written first stays (a branch that moved on changes nothing)."""
         await self._database.one(
             "INSERT INTO promotions (id, dag_id, run_id, service, environment, commit_id, version, digest,"
-            " requested_by, url, started_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+            " requested_by, url, started_at, fixes)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
             " ON CONFLICT (dag_id, run_id) DO NOTHING",
             (
                 uuid.uuid4(),
@@ -100,6 +108,7 @@ class PromotionTable:
                 requested_by,
                 url,
                 self._clock.now(),
+                list(fixes),
             ),
         )
         return await self.of_run(dag_id, run_id)
@@ -137,6 +146,25 @@ class PromotionTable:
             " AND (outcome <> 'promoted' OR %s = 'rolled_back')",
             (outcome, self._clock.now(), promotion_id, outcome),
         )
+
+    @asynccontextmanager
+    async def asking(self, service: str, environment: str) -> AsyncIterator[None]:
+        """One at a time asks for a promotion there: whoever comes next sees what the one before started.
+
+        Held when the others take longer than about half a minute.
+        """
+        key = f"{service}/{environment}"
+        async with self._database.transaction() as connection:
+            for _ in range(_ASK_TRIES):
+                row = await one_row(
+                    connection, "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0)) AS mine", (key,)
+                )
+                if row and row["mine"]:
+                    break
+                await self._clock.sleep(_ASK_PAUSE)
+            else:
+                raise Held(f"many ask for a promotion of {service} to {environment} at once: try again")
+            yield
 
     async def verified(self, service: str, environment: str, limit: int = 50) -> tuple[Release, ...]:
         """Releases whose newest promotion there ended well, newest first."""
@@ -179,11 +207,20 @@ class GateTable:
         self._clock = clock
 
     async def record(
-        self, *, service: str, subject: str, gate: str, outcome: str, detail: Mapping[str, Any]
+        self,
+        *,
+        service: str,
+        subject: str,
+        gate: str,
+        outcome: str,
+        detail: Mapping[str, Any],
+        input_digest: str = "",
     ) -> None:
+        """`input_digest` names all that the outcome depends on; empty: it is never taken for another run."""
         await self._database.one(
-            "INSERT INTO gates (service, subject, gate, outcome, detail, at) VALUES (%s, %s, %s, %s, %s, %s)",
-            (service, subject, gate, outcome, Jsonb(dict(detail)), self._clock.now()),
+            "INSERT INTO gates (service, subject, gate, outcome, detail, at, input_digest)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+            (service, subject, gate, outcome, Jsonb(dict(detail)), self._clock.now(), input_digest),
         )
 
     async def latest(self, service: str, subject: str, gate: str) -> GateResult | None:
@@ -192,15 +229,41 @@ class GateTable:
             " ORDER BY number DESC LIMIT 1",
             (service, subject, gate),
         )
-        if row is None:
-            return None
-        return GateResult(
-            row["service"], row["subject"], row["gate"], row["outcome"], row["detail"], row["at"]
+        return _gate_result(row) if row else None
+
+    async def of(self, service: str, subjects: Sequence[str]) -> tuple[GateResult, ...]:
+        """The newest result of each gate and subject, in the order of gate and subject."""
+        rows = await self._database.all(
+            "SELECT DISTINCT ON (gate, subject) * FROM gates WHERE service = %s AND subject = ANY(%s)"
+            " ORDER BY gate, subject, number DESC",
+            (service, list(subjects)),
         )
+        return tuple(_gate_result(row) for row in rows)
+
+    async def passed_with(self, service: str, gate: str, input_digest: str) -> GateResult | None:
+        """The newest result of equal inputs, if that one has passed."""
+        row = await self._database.one(
+            "SELECT * FROM gates WHERE service = %s AND gate = %s AND input_digest = %s"
+            " ORDER BY number DESC LIMIT 1",
+            (service, gate, input_digest),
+        )
+        return _gate_result(row) if row and row["outcome"] == PASSED else None
 
 
 def _release(row: Row) -> Release:
     return Release(row["service"], row["version"], row["commit_id"], row["digest"])
+
+
+def _gate_result(row: Row) -> GateResult:
+    return GateResult(
+        row["service"],
+        row["subject"],
+        row["gate"],
+        row["outcome"],
+        row["detail"],
+        row["at"],
+        row["input_digest"],
+    )
 
 
 def _promotion(row: Row) -> Promotion:
@@ -218,4 +281,5 @@ def _promotion(row: Row) -> Promotion:
         started_at=row["started_at"],
         outcome=row["outcome"],
         ended_at=row["ended_at"],
+        fixes=tuple(row["fixes"]),
     )

@@ -9,7 +9,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from platform_ops.core.plan import Plan
-from platform_ops.core.release import Colour, Release, Target, Weights
+from platform_ops.core.release import Colour, Release, Router, Target, Weights
 from platform_ops.core.state import CheckReport, Hold, Phase, Rollout, Wish
 
 from .database import Row
@@ -50,6 +50,7 @@ def as_row(rollout: Rollout) -> Row:
         "weight_blue": rollout.weights.blue,
         "weight_green": rollout.weights.green,
         "checked": optional_json(rollout.checked),
+        "baseline": optional_json(rollout.baseline),
         "hold": optional_json(rollout.hold),
         "wish": optional_json(rollout.wish),
     }
@@ -61,7 +62,7 @@ def from_row(row: Row) -> Rollout:
     same["promotion_id"] = str(row["promotion_id"]) if row["promotion_id"] else None
     return Rollout(
         **same,
-        target=Target(**row["target"]),
+        target=_target(row["target"]),
         release=Release(**row["release"]),
         colour=Colour(row["colour"]),
         plan=Plan.from_json(row["plan"]),
@@ -69,15 +70,25 @@ def from_row(row: Row) -> Rollout:
         phase=Phase(row["phase"]),
         weights=Weights(row["weight_blue"], row["weight_green"]),
         checked=_report(row["checked"]),
+        baseline=_report(row["baseline"]),
         hold=Hold(**_timed(row["hold"])) if row["hold"] else None,
         wish=Wish(**_timed(row["wish"])) if row["wish"] else None,
     )
 
 
+def _target(stored: Row) -> Target:
+    """A row of before there were two routers says nothing about it."""
+    router = Router(stored.get("router", Router.HTTP_ROUTE))
+    return Target(**{**stored, "router": router})
+
+
 def optional_json(value: Hold | Wish | CheckReport | None) -> Jsonb | None:
     if value is None:
         return None
-    return Jsonb({**asdict(value), "at": value.at.isoformat()})
+    stored = {**asdict(value), "at": value.at.isoformat()}
+    if not stored.get("between_steps", True):
+        del stored["between_steps"]  # a controller of the version before knows no such field
+    return Jsonb(stored)
 
 
 def _timed(stored: Row) -> dict[str, Any]:

@@ -15,11 +15,13 @@ from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
 from platform_ops.adapters.gathering import Gathering
+from platform_ops.core.digest_holds import DigestHold, held_entry
 from platform_ops.core.errors import GateClosed, Held, NotFound, StaleHolder
 from platform_ops.core.records import Entry
-from platform_ops.core.state import Hold, Phase, Rollout, Wish
+from platform_ops.core.state import Hold, Phase, Rollout, Wish, heeded
 
 from .database import Connection, Database, Row, all_rows, one_row
+from .digest_holds import write_hold
 from .journal import write_entry
 from .rollout_rows import as_row, from_row, optional_json
 
@@ -136,14 +138,18 @@ class RolloutTable:
             "UPDATE rollouts SET lease_until = %s WHERE id = %s AND token = %s", (now, rollout_id, token)
         )
 
-    async def save(self, rollout: Rollout, entry: Entry | None = None) -> None:
-        """Write the holder's part of the row, and the journal's line with it. StaleHolder when outrun."""
+    async def save(
+        self, rollout: Rollout, entry: Entry | None = None, hold: DigestHold | None = None
+    ) -> None:
+        """Write the holder's part of the row, and with it the journal's line and what a rollback holds.
+        StaleHolder when outrun."""
         async with self._database.transaction() as connection:
             row = await one_row(
                 connection,
                 "UPDATE rollouts SET phase = %(phase)s, step = %(step)s, weight_blue = %(weight_blue)s,"
                 " weight_green = %(weight_green)s, moved_at = %(moved_at)s, entered_at = %(entered_at)s,"
-                " shifted_at = %(shifted_at)s, since = %(since)s, checked = %(checked)s, reason = %(reason)s"
+                " shifted_at = %(shifted_at)s, since = %(since)s, checked = %(checked)s,"
+                " baseline = %(baseline)s, reason = %(reason)s"
                 " WHERE id = %(id)s AND token = %(token)s RETURNING id",
                 as_row(rollout),
             )
@@ -151,6 +157,8 @@ class RolloutTable:
                 raise StaleHolder(_outrun(rollout.id, rollout.token))
             if entry is not None:
                 await write_entry(connection, entry)
+            if hold is not None:
+                await write_hold(connection, hold, held_entry(rollout, hold))
 
     async def raise_goal(self, rollout_id: str, goal: Phase) -> Rollout:
         """The goal only moves on, never back."""
@@ -188,11 +196,11 @@ class RolloutTable:
             return await _write(connection, rollout_id, "hold", None, entry)
 
     async def wish_back(self, rollout_id: str, wish: Wish, entry: Entry) -> Rollout:
-        """Ask for a rollback. GateClosed when the rollout is over."""
+        """Ask for a rollback. GateClosed when the rollout is over; `heeded` says which wish counts."""
         async with self._database.transaction() as connection:
             rollout = await _locked(connection, rollout_id)
             _require_running(rollout)
-            if rollout.wish is not None and rollout.phase is not Phase.NEEDS_ATTENTION:
+            if not heeded(wish, rollout):
                 return rollout
             if rollout.phase is Phase.NEEDS_ATTENTION:
                 await connection.execute(
