@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fakes import MIDNIGHT, ManualClock, World
+from fakes import MIDNIGHT, ManualClock, World, WorldMigrations
 from fakes_outside import FakeCommit, MemoryRepository
 from rollout_scenes import PLAN, V1, V2, release, request
 
@@ -57,7 +57,11 @@ async def ends(ledger: Ledger, promotion: Promotion, phase: Phase) -> None:
     clock = ledger.promotions._clock
     world = World(clock)
     world.serve(Colour.BLUE, V1)
-    controller = RolloutController(Ports(world, world, world, world, ledger, clock, NoCrashPoints()))
+    controller = RolloutController(
+        Ports(
+            world, world, world, world, ledger, clock, NoCrashPoints(), world, WorldMigrations(world)
+        )  # fmt: skip
+    )
     asked = replace(
         request(V2, PLAN), dag_id=promotion.dag_id, run_id=promotion.run_id, promotion_id=promotion.id
     )

@@ -57,7 +57,7 @@ def settings_page() -> str:
 
 def _shown(name: str) -> str:
     default = Settings.__dataclass_fields__[name].default
-    if name in ("catalog", "manifests"):
+    if name in ("catalog", "manifests", "gate_policy"):
         return f"`include/config/{str(default).rsplit('/', 1)[-1]}` of the checkout"
     return f"`{default}`" if default else ""
 
