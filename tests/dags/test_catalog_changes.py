@@ -36,7 +36,7 @@ def test_a_new_entry_makes_its_own_dags_and_changes_no_other(editable: OwnAirflo
         f"{verb}_{THIRD}_{environment}"
         for verb in ("promote", "rollback", "reclaim")
         for environment in ("development", "staging", "production")
-    }
+    } | {f"hotfix_{THIRD}"}
     assert {dag_id: after[dag_id] for dag_id in before} == before
 
 

@@ -74,12 +74,35 @@ class Registry:
         return answer.content, answer.headers.get("content-type", "")
 
     async def blob_size(self, name: str, digest: str) -> int | None:
-        """Bytes of a blob as the registry has it; None when it is missing."""
+        """Bytes of a blob as the registry has it; None when it is missing, or cannot be read there."""
         try:
             answer = await self._ask("HEAD", name, f"blobs/{digest}")
         except NotFound:
             return None
-        return int(answer.headers.get("content-length", "0"))
+        size = int(answer.headers.get("content-length", "0"))
+        return size if await self._readable(name, digest) else None
+
+    async def _readable(self, name: str, digest: str) -> bool:
+        """Whether its first byte comes. A registry remembers sizes for a while: HEAD still answers well for a
+        blob whose file is gone from its disk, and GET sends headers and nothing after them."""
+        headers = {"Range": "bytes=0-0"}
+        if token := self._tokens.get((name, False)):
+            headers["Authorization"] = token
+        url, answered = f"{self._base}/{name}/blobs/{digest}", False
+        try:
+            async with self._client.stream("GET", url, headers=headers, follow_redirects=True) as answer:
+                if not answer.is_success:
+                    raise _refusal(url, answer.status_code)
+                answered = True
+                async for chunk in answer.aiter_raw():
+                    if chunk:
+                        return True
+        except NotFound:
+            return False
+        except httpx.HTTPError as lost:
+            if not answered:
+                raise Unavailable(f"registry {self._base}: {str(lost) or type(lost).__name__}") from lost
+        return False
 
     async def fetch(self, name: str, digest: str, into: Path) -> None:
         """A blob of any size, written to a file, its digest checked."""
