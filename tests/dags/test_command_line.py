@@ -32,7 +32,7 @@ def test_a_promotion_that_gets_there_exits_with_0(
 def test_a_red_rollback_exits_with_1(airflow: OwnAirflow, platform: OwnPlatform) -> None:
     done = dags_test(airflow, "rollback_llm-service_production")
     assert done.returncode == 1
-    assert "promote an earlier release instead" in done.stdout + done.stderr
+    assert "name an earlier release instead" in done.stdout + done.stderr
 
 
 def test_the_catalog_check_exits_with_0(airflow: OwnAirflow) -> None:
