@@ -65,8 +65,11 @@ def first(airflow: OwnAirflow, solver: ServiceRepository) -> Way:
 
 @pytest.fixture(scope="package")
 def second(airflow: OwnAirflow, solver: ServiceRepository, first: Way) -> Way:
-    """The second release comes as far as development. In mid-rollout somebody saves a typo in the catalog."""
+    """The second release comes as far as development. In mid-rollout somebody saves a typo in the catalog;
+    it is mended afterwards."""
     commit = solver.commit()
     with when_a_rollout_begins(airflow, "fm-llm-solver", "development", airflow.break_catalog):
         run = airflow.run("promote_fm-llm-solver_development")
-    return Way(commit, {"development": run})
+    broken = dag_bag()
+    airflow.write_catalog()
+    return Way(commit, {"development": run}, broken.import_errors, frozenset(broken.dags))

@@ -62,6 +62,10 @@ class Way:
 
     commit: Commit
     runs: Mapping[str, TestRun]
+    import_errors: Mapping[str, str] = field(default_factory=dict)
+    """Of the DAG files, as they were when the runs were over."""
+    dags: frozenset[str] = frozenset()
+    """The DAGs that there were then."""
 
     @property
     def release(self) -> str:
@@ -155,6 +159,16 @@ class OwnAirflow:
         done = self.platform.run("ops", *arguments, "--json", settings=self.settings())
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
+
+    def ops_as(self, user: str, *arguments: str) -> str:
+        """What `ops …` prints for somebody who signed in."""
+        login = {
+            "PLATFORM_OPS_AIRFLOW_USER": user,
+            "PLATFORM_OPS_AIRFLOW_PASSWORD": self.platform.passwords[user],
+        }
+        done = self.platform.run("ops", *arguments, settings={**self.settings(), **login})
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def audit(self, run: TestRun) -> dict[str, Any]:
         """What the ledger holds of a run's promotion."""

@@ -82,7 +82,7 @@ def test_a_rollback_is_one_step(dags: dict[str, Any], service: str, environment:
 @pytest.mark.parametrize("service", ["llm-service", "fm-llm-solver"])
 def test_a_hotfix_is_a_line_with_seats_of_its_own_and_no_wait(dags: dict[str, Any], service: str) -> None:
     seats = {"approve.vote_senior_developer_1", "approve.vote_devops_1"}
-    after = ["approve.record_approvals", "pre_empt", *AFTER_APPROVAL[1:], "merge"]
+    after = ["approve.record_approvals", "pre_empt", *AFTER_APPROVAL[1:], "record", "merge"]
     expected = {("resolve", "admit"), ("build", "check_image")} | gates_between("production", "build")
     expected |= line(after) | {("merge", "page"), ("merge", "watcher")}
     for seat in seats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from own_platform import OwnPlatform
 from test_promotion_runs import NAMESPACES, SOLVER, served
 
 from local_platform.sources import ServiceRepository, edit
+from platform_ops import wiring
 
 pytestmark = pytest.mark.platform
 
@@ -20,7 +22,7 @@ def test_a_preview_that_fails_its_checks_is_removed_and_traffic_never_moves(
     before = served(platform, "development")
 
     def break_metrics(tree: Path) -> None:
-        edit(tree / "src/fm_llm_solver/app.py", r'Route\("/api/metrics", self\.metrics\),', "")
+        edit(tree / "src/fm_llm_solver/app.py", r'\n *Route\("/api/metrics", self\.metrics\),', "")
 
     solver.commit(break_metrics)
     run = airflow.run(f"promote_{SOLVER}_development")
@@ -47,10 +49,23 @@ def test_production_refuses_what_staging_has_not_verified_and_lists_what_it_woul
     assert first.release in page
 
 
+def went_back(airflow: OwnAirflow, release: Way) -> bool:
+    """Another test's rollback has put it on hold."""
+    digest = airflow.audit(release.runs["development"])["promotion"]["digest"]
+
+    async def held() -> bool:
+        async with wiring.connect() as desk:
+            return bool(await desk.ledger.digest_holds.standing(SOLVER, "production", digest))
+
+    return asyncio.run(held())
+
+
 def test_a_reject_closes_the_other_seats_and_ends_the_run(
     airflow: OwnAirflow, platform: OwnPlatform, first: Way
 ) -> None:
     before = served(platform, "production")
+    if went_back(airflow, first):
+        airflow.ops_as("devops", "release-digest", SOLVER, first.release, "--why", "it was a test's rollback")
     one_of_three = Voters(airflow, {"senior_developer": ("senior1",)}, rejecting=frozenset({"senior1"}))
     with one_of_three.at_work() as voters:
         run = airflow.run(f"promote_{SOLVER}_production")
@@ -87,13 +102,13 @@ def test_a_rollback_without_anything_to_go_back_to_says_so(airflow: OwnAirflow, 
 def test_marking_the_rollout_successful_verifies_nothing(
     airflow: OwnAirflow, solver: ServiceRepository, first: Way
 ) -> None:
-    """`record` is what lets the next environment take a release: it asks the ledger, not the tasks before."""
+    """What lets the next environment take a release asks the ledger, not the tasks before."""
     commit = solver.commit()
     run = airflow.run(
         f"promote_{SOLVER}_development", mark_success="deploy_preview|verify|roll_out|verify_active"
     )
     assert run.red
-    assert run.with_state("failed") == {"record", "watcher"}
+    assert run.with_state("failed") == {"advance_branch", "watcher"}
     refused = airflow.run(f"promote_{SOLVER}_staging", release=f"{commit.version}-{commit.id[:8]}")
     assert refused.with_state("failed") == {"resolve", "watcher"}
 

@@ -107,7 +107,8 @@ def test_a_secret_of_a_deleted_commit_stops_releases_until_the_branch_is_rewritt
     deleted = branch.commit()
     run = airflow.run(f"promote_{SOLVER}_development")
     assert run.with_state("failed") == {"check_source", "watcher"}
-    assert run.with_state("success") == {"resolve", "page"}
+    assert {"resolve", "page"} <= run.with_state("success")
+    assert run.tasks["build"] == "upstream_failed"
     scan = scan_of(airflow, run)
     assert (scan["gate"], scan["commit"]) == ("failed", deleted.id)
     assert [(f["commit"], f["path"], f["line"]) for f in scan["findings"]] == [(bad.id, LEAKED, 1)]
@@ -197,7 +198,8 @@ def test_a_hostile_tree_silences_nothing_runs_nothing_and_is_scanned_to_its_end(
     program = noise + b"\0" + tokens[6].encode() + b"\0" + noise
     push_tree(branch, hostile_tree(lines, program, ring))
 
-    run = airflow.run(f"promote_{SOLVER}_development")
+    # The suites run what the tree holds, in pods of their own: here it is about the scan.
+    run = airflow.run(f"promote_{SOLVER}_development", mark_success=r"gates\..*")
     assert run.with_state("failed") == {"check_source", "watcher"}
     scan = scan_of(airflow, run)
     places = sorted((f["path"], f["line"]) for f in scan["findings"] if f["path"] != "program")

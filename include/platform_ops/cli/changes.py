@@ -50,7 +50,10 @@ async def _promotion(desk: Desk, service: str, environment: str, release: str | 
     promotions = await desk.ledger.promotions.of(service, environment, _LOOKED_AT)
     if not promotions:
         raise NotFound(f"the ledger holds no promotion of {service} in {environment}")
-    for promotion in promotions:
-        if release in (None, promotion.name, promotion.digest):
-            return promotion
+    if release is None:
+        return promotions[0]
+    named = [one for one in promotions if release in (one.name, one.digest)]
+    if named:
+        # One that was tried again later brought nothing: what went live is what is asked for.
+        return next((one for one in named if one.outcome == "promoted"), named[0])
     raise NotFound(unknown("release", str(release), list(dict.fromkeys(one.name for one in promotions[:10]))))
