@@ -38,6 +38,8 @@ AGAIN = timedelta(seconds=2)
 LOOKS = 8
 """So many targets are looked at beside each other."""
 
+_ONCE = (Deed.NOTE, Deed.GO_BACK)
+
 AT_ONCE = 5
 """So many answers in a row are given to one target; then others have their turn."""
 
@@ -112,7 +114,7 @@ class Handwork:
             if not await self._carry_out(standing, one):
                 break
             given.append(one)
-            if one.deed in (Deed.NOTE, Deed.GO_BACK):
+            if one.deed in _ONCE:
                 break
         return given
 
@@ -148,11 +150,12 @@ class Handwork:
         return frozenset(allowed)
 
     async def _carry_out(self, standing: Standing, one: Answer) -> bool:
-        """False when it was done with before: a note is made once, however long its cause stays."""
+        """False when it was done with before: a note is made once, however long its cause stays, and a wish
+        once, however long its rollout takes to see it."""
         rollout, now = standing.rollout, self._ports.clock.now()
         event = f"{rollout.target.key}/{one.subject}/{one.deed}/{one.mark}"
         before = await self._ports.ledger.hand_changes.newest(event)
-        if before is not None and before.ended_at is not None and one.deed is Deed.NOTE:
+        if before is not None and before.ended_at is not None and one.deed in _ONCE:
             return False
         change = await self._ports.ledger.hand_changes.begin(
             _row(event, rollout, one, self._ports), self._entry(rollout, "intent", one, one.happened)
