@@ -263,7 +263,7 @@ class World:
         self._new_segment()
 
     def delete_namespace(self) -> None:
-        """Somebody deletes the namespace: nothing of the service is left, and nothing can be written there."""
+        """Somebody deletes the namespace: nothing of the service is left, nothing can be written there."""
         self.delete_by_hand(*Colour)
         self.selected = None
         self._route(Weights())

@@ -1,5 +1,5 @@
-"""What the world may answer, and what people and clocks may do: each ends in a phase and a sentence that names
-the next action, and no traffic goes where it was not approved. Ledger and people's votes: tests/adapters."""
+"""What the world may answer, and what people and clocks may do: each ends in a phase and a sentence that
+names the next action, and no traffic goes where it was not approved. Ledger and people's votes: tests/adapters."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ FIRST, SECOND = "shift blue 95 green 5", "shift blue 75 green 25"
 BACK = "shift blue 100 green 0"
 HOUR = timedelta(hours=1)
 FOREIGN = (
-    "HTTPRoute llm-service in llm-service-prod has no rule with llm-service-blue and llm-service-green; somebody "
-    "(helm) changed or owns it: delete it, and it is written again, or give the service another namespace"
+    "HTTPRoute llm-service in llm-service-prod has no rule with llm-service-blue and llm-service-green; "
+    "somebody (helm) changed or owns it: delete it, and it is written again, or give the service another namespace"
 )
 
 Found = tuple[Series, ...]
@@ -147,7 +147,7 @@ async def test_a_step_does_not_end_on_figures_that_stopped_in_its_middle(scene: 
     view = await scene.roll_out()
     assert view.phase is Phase.ROLLED_BACK
     assert scene.shifts() == [FIRST, BACK]
-    assert "look at its scrapes" in view.reason
+    assert "look at the scrapes" in view.reason
 
 
 async def test_errors_of_the_old_colour_are_none_of_the_new_one(scene: Scene) -> None:

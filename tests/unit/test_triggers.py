@@ -168,7 +168,7 @@ def test_figures_that_end_before_the_window_are_none(trigger: Trigger) -> None:
     late = verdict(trigger, good, counts, after=window + 1)
     assert late.outcome is Outcome.NO_DATA
     assert late.holds_step
-    assert "of 00:30:00 UTC: look at its scrapes" in late.why
+    assert "of 00:30:00 UTC: look at the scrapes" in late.why
 
 
 @pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])

@@ -35,8 +35,8 @@ class Lease:
 
 
 class Unrenewed:
-    """Leases of others as this process saw them. One that nobody renewed for as long as a lease lasts is over,
-    whatever its end says: a holder whose clock was ahead wrote it, and is gone."""
+    """Leases of others as this process saw them. One that nobody renewed for as long as a lease lasts is
+    over, whatever its end says: a holder whose clock was ahead wrote it, and is gone."""
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[datetime, datetime]] = {}

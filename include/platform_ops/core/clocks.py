@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from .state import Act, Observed, Phase, Transition
 
 APART = timedelta(minutes=1)
-"""Clocks of two holders may differ so much: a step only lasts so much longer, and so does a dead one's lease."""
+"""Clocks of two holders may differ so much: a step only lasts so much longer, and so does a dead one's
+lease."""
 
 
 def clock_behind(observed: Observed, now: datetime) -> Transition | None:
@@ -23,7 +24,7 @@ def clock_behind(observed: Observed, now: datetime) -> Transition | None:
     if latest <= now + APART:
         return None
     why = (
-        f"this controller's clock says {now:%Y-%m-%d %H:%M:%S} UTC, but the ledger holds {latest:%H:%M:%S} of "
-        f"{latest:%Y-%m-%d}: the step cannot be judged. Set the clock right"
+        f"this controller's clock says {now:%Y-%m-%d %H:%M:%S} UTC, but the ledger holds "
+        f"{latest:%Y-%m-%d %H:%M:%S}: the step cannot be judged. Set the clock right"
     )
     return Transition(Act.HOLD, why, rollout.phase, rollout.step)

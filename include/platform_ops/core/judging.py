@@ -63,8 +63,8 @@ def judge(trigger: Trigger, answers: Answers, *, begin: datetime, since: datetim
         return _verdict(trigger, Outcome.NO_DATA, f"the metrics hold no {trigger.events} of this colour")
     newest = max(one.points[-1].at for one in answers.counts)
     if newest < now - trigger.sustained:
-        late = f"the newest {trigger.events} that the metrics hold are of {newest:%H:%M:%S} UTC: look at its scrapes"
-        return _verdict(trigger, Outcome.NO_DATA, late)
+        late = f"the newest {trigger.events} that the metrics hold are of {newest:%H:%M:%S} UTC"
+        return _verdict(trigger, Outcome.NO_DATA, f"{late}: look at the scrapes, and at the clocks")
     start = max(now - trigger.sustained, begin)
     samples = _samples(trigger, answers, start, now)
     if samples < trigger.minimum_samples and _may_look_further_back(trigger, since, start):

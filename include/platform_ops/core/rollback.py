@@ -106,8 +106,8 @@ def _remove_new(observed: Observed) -> Transition | None:
 
 
 def _nothing_serves(observed: Observed) -> Transition | None:
-    """Traffic never moved, and what it is on was taken away: nobody may read that all is as before. The preview
-    may be the only thing that is left."""
+    """Traffic never moved, and what it is on was taken away: nobody may read that all is as before. The
+    preview may be the only thing that is left."""
     if observed.rollout.first_release or observed.old.exists:
         return None
     return _need_attention(observed, _old_is_gone(observed))
