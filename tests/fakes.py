@@ -27,6 +27,7 @@ from platform_ops.core.errors import (
 from platform_ops.core.migration import JobState, Migration, MigrationStatus
 from platform_ops.core.paging import Page, QueuedPage
 from platform_ops.core.ports import (
+    Approvals,
     ColourStatus,
     Fence,
     ImageFacts,
@@ -210,6 +211,8 @@ class World:
     """What the Service selects."""
     token: int = 0
     approved: set[str] = field(default_factory=set)
+    guard: Approvals | None = None
+    """The real one, asked instead of `approved`."""
     away: set[str] = field(default_factory=set)
     refuses: str = ""
     """The API refuses manifests with these words."""
@@ -359,14 +362,19 @@ class World:
                 deployment = self.deployments.get(colour)
                 if deployment is None:
                     raise GateClosed(f"{colour} is not deployed")
-                if deployment.digest not in self.approved:
-                    raise NotApproved(f"{deployment.digest} is not approved")
+                await self._ensure_approved(target, deployment.digest)
         self.token = fence.token
         if weights.routed and 100 in (weights.blue, weights.green):
             self.selected = weights.majority
         if weights != self.weights:
             self._route(weights)
             self._done(f"shift blue {weights.blue} green {weights.green}")
+
+    async def _ensure_approved(self, target: Target, digest: str) -> None:
+        if self.guard is not None:
+            await self.guard.ensure_allowed(target, digest)
+        elif digest not in self.approved:
+            raise NotApproved(f"{digest} is not approved")
 
     def _require_own_route(self) -> None:
         if self.owned:

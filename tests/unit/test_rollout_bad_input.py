@@ -1,5 +1,5 @@
 """What the world may answer, and what people and clocks may do: each ends in a phase and a sentence that
-names the next action, and no traffic goes where it was not approved. Ledger and people's votes: tests/adapters."""
+names the next action, and no traffic goes where it was not approved. Ledger and votes: tests/adapters."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ BACK = "shift blue 100 green 0"
 HOUR = timedelta(hours=1)
 FOREIGN = (
     "HTTPRoute llm-service in llm-service-prod has no rule with llm-service-blue and llm-service-green; "
-    "somebody (helm) changed or owns it: delete it, and it is written again, or give the service another namespace"
+    "somebody (helm) changed or owns it: delete it, and it is written again, or give the service another "
+    "namespace"
 )
 
 Found = tuple[Series, ...]
