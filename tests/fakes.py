@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from platform_ops.adapters.ledger import Ledger
 from platform_ops.catalog.models import ENVIRONMENTS
+from platform_ops.core.clocks import APART
 from platform_ops.core.digest_holds import DigestHold, held_entry
 from platform_ops.core.drift import HandChange, Outcome
 from platform_ops.core.errors import (
@@ -26,6 +27,7 @@ from platform_ops.core.errors import (
 from platform_ops.core.migration import JobState, Migration, MigrationStatus
 from platform_ops.core.paging import Page, QueuedPage
 from platform_ops.core.ports import (
+    Approvals,
     ColourStatus,
     Fence,
     ImageFacts,
@@ -209,9 +211,15 @@ class World:
     """What the Service selects."""
     token: int = 0
     approved: set[str] = field(default_factory=set)
+    guard: Approvals | None = None
+    """The real one, asked instead of `approved`."""
     away: set[str] = field(default_factory=set)
     refuses: str = ""
     """The API refuses manifests with these words."""
+    owned: str = ""
+    """Somebody else owns the route: what the router says of that."""
+    measured: Callable[[tuple[Series, ...]], tuple[Series, ...]] = lambda true: true
+    """What the metrics answer instead of the true figures."""
     lost_blobs: set[str] = field(default_factory=set)
     """Digests whose image the registry has no longer whole."""
     migration_takes: timedelta | None = timedelta(seconds=2)
@@ -250,6 +258,19 @@ class World:
     def move_by_hand(self, weights: Weights) -> None:
         """Somebody patches the route without asking anybody."""
         self._route(weights)
+
+    def delete_by_hand(self, *colours: Colour) -> None:
+        """Somebody deletes the Deployments."""
+        for colour in colours:
+            self.deployments.pop(colour, None)
+        self._new_segment()
+
+    def delete_namespace(self) -> None:
+        """Somebody deletes the namespace: nothing of the service is left, nothing can be written there."""
+        self.delete_by_hand(*Colour)
+        self.selected = None
+        self._route(Weights())
+        self.refuses = 'namespaces "llm-service-prod" not found; create the namespace llm-service-prod first'
 
     # Workloads
 
@@ -328,10 +349,12 @@ class World:
 
     async def observe(self, target: Target) -> RouteState:
         self._answer("router")
+        self._require_own_route()
         return RouteState(self.weights, self.token)
 
     async def shift(self, target: Target, weights: Weights, fence: Fence) -> None:
         self._answer("router")
+        self._require_own_route()
         if fence.token < self.token:
             raise StaleHolder(f"token {fence.token} is outrun by {self.token}")
         for colour in Colour:
@@ -339,14 +362,23 @@ class World:
                 deployment = self.deployments.get(colour)
                 if deployment is None:
                     raise GateClosed(f"{colour} is not deployed")
-                if deployment.digest not in self.approved:
-                    raise NotApproved(f"{deployment.digest} is not approved")
+                await self._ensure_approved(target, deployment.digest)
         self.token = fence.token
         if weights.routed and 100 in (weights.blue, weights.green):
             self.selected = weights.majority
         if weights != self.weights:
             self._route(weights)
             self._done(f"shift blue {weights.blue} green {weights.green}")
+
+    async def _ensure_approved(self, target: Target, digest: str) -> None:
+        if self.guard is not None:
+            await self.guard.ensure_allowed(target, digest)
+        elif digest not in self.approved:
+            raise NotApproved(f"{digest} is not approved")
+
+    def _require_own_route(self) -> None:
+        if self.owned:
+            raise Refused(self.owned)
 
     # Metrics
 
@@ -355,6 +387,9 @@ class World:
     ) -> tuple[Series, ...]:
         """A point for each scrape, and the last one. The future has none, whatever the asker's clock says."""
         self._answer("metrics")
+        return self.measured(self._true(expression, start, end))
+
+    def _true(self, expression: str, start: datetime, end: datetime) -> tuple[Series, ...]:
         colour = Colour.BLUE if "-blue" in expression else Colour.GREEN
         first = self._first_traffic.get(colour)
         end = min(end, self.clock.now())
@@ -532,7 +567,8 @@ class MemoryRollouts:
         return tuple(
             r
             for r in self._rows.values()
-            if not r.phase.terminal and (r.lease_until is None or r.lease_until <= now)
+            if not r.phase.terminal
+            and (r.lease_until is None or r.lease_until <= now or r.lease_until > now + APART)
         )
 
     async def of(self, service: str, environment: str, limit: int = 50) -> tuple[Rollout, ...]:

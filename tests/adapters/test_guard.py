@@ -10,13 +10,16 @@ import pytest
 from fakes import MIDNIGHT, ManualClock, World, WorldMigrations, seconds
 from rollout_scenes import PLAN, TARGET, V1, V2, V3, release, request
 
+from platform_ops.adapters.clock import SystemClock
 from platform_ops.adapters.ledger import Ledger
 from platform_ops.adapters.ledger.guard import LedgerApprovals
 from platform_ops.controller.driving import entry_of
 from platform_ops.controller.rollouts import NoCrashPoints, Ports, RolloutController
+from platform_ops.controller.views import RolloutView
 from platform_ops.core.approvals import ApprovalRule, QuorumResult, Vote
 from platform_ops.core.errors import NotApproved
-from platform_ops.core.plan import Plan
+from platform_ops.core.paging import ended_badly_page
+from platform_ops.core.plan import Plan, Step
 from platform_ops.core.records import Promotion
 from platform_ops.core.release import Colour, Weights
 from platform_ops.core.state import Phase
@@ -37,6 +40,8 @@ class Desk:
     pools: dict[str, set[str]] = field(
         default_factory=lambda: {"senior_developer": {"senior1", "senior2"}, "devops": {"devops"}}
     )
+
+    seats: tuple[tuple[str, str], ...] = SEATS
 
     @property
     def guard(self) -> LedgerApprovals:
@@ -59,7 +64,7 @@ class Desk:
     async def asks(self) -> None:
         """Everybody is shown what there is now."""
         evidence = await self.ledger.evidence(self.promotion)
-        for role, user in SEATS:
+        for role, user in self.seats:
             await self.ledger.approvals.show(self.promotion, f"{role}/{user}", evidence, self.clock.now())
 
     async def counts(self) -> QuorumResult:
@@ -73,7 +78,7 @@ class Desk:
                 now + timedelta(microseconds=number),
                 await self.ledger.approvals.shown(self.promotion, f"{role}/{user}", now),
             )
-            for number, (role, user) in enumerate(SEATS)
+            for number, (role, user) in enumerate(self.seats)
         ]
         self.clock.advance(seconds(1))
         return await self.ledger.approvals.record(
@@ -290,3 +295,84 @@ async def test_the_ledger_says_on_what_evidence_it_was_approved(desk: Desk) -> N
     assert {vote.evidence.fingerprint for vote in await desk.ledger.approvals.votes(desk.promotion.id)} == {
         shown.fingerprint
     }
+
+
+@pytest.mark.parametrize(
+    "seats",
+    [
+        pytest.param((*SEATS[:2], ("devops", "senior1")), id="one-person-in-two-roles"),
+        pytest.param((SEATS[0], SEATS[0], SEATS[2]), id="one-person-in-two-seats"),
+    ],
+)
+async def test_one_person_is_one_vote_whatever_roles_they_hold(
+    desk: Desk, seats: tuple[tuple[str, str], ...]
+) -> None:
+    desk.pools["devops"].add("senior1")
+    desk.seats = seats
+    await desk.asks()
+    result = await desk.counts()
+    assert not result.met
+    assert "senior1 answered twice; one person is one vote" in result.refused
+    assert len(result.missing) == 1
+    assert await desk.ledger.approvals.granted("llm-service", "production", V2) is None
+    assert "let the people that the catalog names approve it" in await desk.refusal()
+
+
+AT_ONCE: Plan = replace(
+    SHORT, steps=tuple(Step(step.weight, seconds(0)) for step in PLAN.steps), bake=seconds(0)
+)
+
+
+@dataclass
+class Course:
+    """The desk's promotion as a rollout whose router asks the real guard."""
+
+    desk: Desk
+    world: World = field(init=False)
+    controller: RolloutController = field(init=False)
+
+    def __post_init__(self) -> None:
+        clock = SystemClock()
+        self.world = world = World(clock, guard=self.desk.guard)
+        world.serve(Colour.BLUE, V1)
+        world.behave(V2, ready_after=seconds(0))
+        ledger, migrations = self.desk.ledger, WorldMigrations(world)
+        self.controller = RolloutController(
+            Ports(world, world, world, world, ledger, clock, NoCrashPoints(), world, migrations)
+        )
+
+    async def to(self, goal: Phase) -> RolloutView:
+        promotion = self.desk.promotion
+        asked = replace(request(V2, AT_ONCE), run_id=promotion.run_id, promotion_id=promotion.id)
+        rollout_id = await self.controller.open(asked)
+        return await self.controller.drive(rollout_id, goal=goal, holder="triggerer")
+
+
+@pytest.mark.parametrize(("event", "why"), VOIDING)
+async def test_votes_that_are_void_before_the_first_step_end_the_rollout_without_traffic(
+    desk: Desk, event: Event, why: str
+) -> None:
+    await desk.approved()
+    course = Course(desk)
+    assert (await course.to(Phase.SHIFTING)).phase is Phase.SHIFTING
+    await event(desk)
+    view = await course.to(Phase.PROMOTED)
+    assert view.phase is Phase.ROLLED_BACK
+    assert why in view.reason
+    assert course.world.effects == [f"deploy green {V2}", "remove green"]
+    assert course.world.weights == Weights(100, 0)
+    assert "promote again" in ended_badly_page(view.rollout).todo
+
+
+async def test_an_approver_who_leaves_in_mid_shift_stops_nothing(desk: Desk) -> None:
+    await desk.approved()
+    course = Course(desk)
+
+    def leave() -> None:
+        if course.world.effects[-1] == "shift blue 95 green 5":
+            desk.pools["devops"].clear()
+
+    course.world.after_effect = leave
+    assert (await course.to(Phase.PROMOTED)).phase is Phase.PROMOTED
+    assert not desk.pools["devops"]
+    assert course.world.weights == Weights(0, 100)

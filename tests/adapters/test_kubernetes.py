@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from colours import DIGEST, MANIFESTS, OTHER_DIGEST, endpoints, fresh_target, image, pod, replica_set
 from conftest import Servers
 
+from platform_ops.adapters import cluster_view, kubernetes
 from platform_ops.adapters.kube_api import KubeApi, object_path
 from platform_ops.adapters.kubernetes import KubernetesWorkloads
 from platform_ops.core.errors import PermanentError, Refused, Unavailable
@@ -51,6 +54,51 @@ async def test_an_image_without_digest_is_refused_before_anything_is_applied(
         )
     accounts = object_path("v1", "ServiceAccount", target.namespace, target.deployment(BLUE))
     assert await kube.find(target.context, accounts) is None
+
+
+class Behind:
+    """A view of the cluster that has not heard of anything yet."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def find(self, *which: str) -> None:
+        self.asked += 1
+
+    async def list(self, *which: object) -> list[Mapping[str, Any]]:
+        return []
+
+
+@pytest.mark.parametrize("write", ["apply", "scale", "remove"])
+async def test_after_a_write_of_its_own_it_looks_directly_until_a_view_must_have_heard(
+    workloads: KubernetesWorkloads, kube: KubeApi, target: Target, monkeypatch: pytest.MonkeyPatch, write: str
+) -> None:
+    """Otherwise a colour that was just deployed would be missing, and be deployed again."""
+    await deploy(workloads, target)
+    behind = Behind()
+    viewing = KubernetesWorkloads(kube, MANIFESTS.service, reader=behind, poll=timedelta(milliseconds=20))
+    assert not (await viewing.status(target, BLUE)).exists
+    assert behind.asked == 1
+    if write == "apply":
+        await viewing.apply(target, MANIFESTS.colour(target, BLUE, image(OTHER_DIGEST)))
+    elif write == "scale":
+        await viewing.scale(target, BLUE, 1)
+    else:
+        await viewing.remove(target, GREEN)
+    shown = await viewing.status(target, BLUE)
+    assert (shown.digest, shown.desired == 1) == (
+        OTHER_DIGEST if write == "apply" else DIGEST,
+        write == "scale",
+    )
+    assert behind.asked == 1
+    monkeypatch.setattr(kubernetes, "OWN_WRITES_SHOWN", 0.0)
+    await viewing.scale(target, BLUE, 3)
+    assert not (await viewing.status(target, BLUE)).exists
+    assert behind.asked == 2
+
+
+def test_a_view_is_never_further_behind_than_own_writes_are_looked_at_directly() -> None:
+    assert kubernetes.OWN_WRITES_SHOWN > cluster_view.TURN + cluster_view.GRACE
 
 
 async def test_applying_twice_changes_nothing(

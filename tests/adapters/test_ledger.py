@@ -157,6 +157,18 @@ class TestContractOfRollouts:
         await either.rollouts.release(rollout.id, mine.token, MIDNIGHT)
         assert [r.id for r in await either.rollouts.unheld(MIDNIGHT)] == [rollout.id]
 
+    async def test_a_lease_further_ahead_than_any_lasts_is_looked_at(self, either: Ledger) -> None:
+        """The clock of whoever wrote it was ahead; whether it is alive is told by its renewing it."""
+        rollout = a_rollout()
+        await either.rollouts.insert(rollout, line(rollout))
+        until = MIDNIGHT + timedelta(hours=1)
+        await either.rollouts.claim(rollout.id, "one", MIDNIGHT, until)
+        assert [r.id for r in await either.rollouts.unheld(MIDNIGHT)] == [rollout.id]
+        assert await either.rollouts.unheld(until - seconds(50)) == ()
+        with pytest.raises(Held):
+            await either.rollouts.claim(rollout.id, "two", MIDNIGHT, MIDNIGHT + seconds(10))
+        assert (await either.rollouts.claim(rollout.id, "two", until, MIDNIGHT + seconds(10))).holder == "two"
+
     async def test_what_the_holder_saw_is_read_back(self, either: Ledger) -> None:
         rollout = a_rollout()
         await either.rollouts.insert(rollout, line(rollout))

@@ -1,13 +1,15 @@
-"""Metrics against a real Prometheus that scrapes itself or nothing; broken answers by a transport."""
+"""Metrics against a real Prometheus that scrapes itself or nothing; broken answers by a test's server."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 from conftest import Servers
+from loopback import always, response, serving
 
 from platform_ops.adapters.gathered_metrics import GatheredMetrics
 from platform_ops.adapters.prometheus import PrometheusMetrics
@@ -76,20 +78,64 @@ async def test_a_server_that_is_away_is_a_temporary_error(http: httpx.AsyncClien
         await PrometheusMetrics(http, "http://127.0.0.1:1").instant("1", AT)
 
 
+def of_range(*series: object) -> bytes:
+    return response({"status": "success", "data": {"resultType": "matrix", "result": list(series)}})
+
+
+CUT = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n" + b'{"status": "success", "data": {"resu'
+
+
+@pytest.mark.parametrize("gathered", [False, True], ids=["direct", "gathered"])
 @pytest.mark.parametrize(
-    "answer",
+    "raw",
     [
-        pytest.param(httpx.Response(503, text="starting up"), id="503"),
-        pytest.param(httpx.Response(502, text="<html>bad gateway</html>"), id="proxy-page"),
-        pytest.param(httpx.Response(200, text="<html>login</html>"), id="200-but-html"),
-        pytest.param(httpx.Response(200, json={"status": "error", "error": "out of memory"}), id="error"),
+        pytest.param(response("", 500), id="500"),
+        pytest.param(response("<html>bad gateway</html>", 502), id="proxy-page"),
+        pytest.param(response("starting up", 503), id="503"),
+        pytest.param(response({"status": "error", "error": "query timed out"}, 503), id="503-in-json"),
+        pytest.param(response("<html>login</html>"), id="200-but-html"),
+        pytest.param(response({"status": "error", "error": "out of memory"}), id="error"),
+        pytest.param(response(""), id="200-but-nothing"),
+        pytest.param(response([]), id="200-but-a-list"),
+        pytest.param(response({"status": "success"}), id="no-data-key"),
+        pytest.param(response({"status": "success", "data": None}), id="data-is-null"),
+        pytest.param(response({"status": "success", "data": {"resultType": "matrix"}}), id="no-result"),
+        pytest.param(of_range(None), id="series-is-null"),
+        pytest.param(of_range({"metric": {}, "histograms": []}), id="series-without-values"),
+        pytest.param(of_range({"metric": {}, "values": [[1, "one"]]}), id="words-for-a-value"),
+        pytest.param(of_range({"metric": {}, "values": [[1e300, "1"]]}), id="a-time-that-is-none"),
+        pytest.param(of_range({"metric": None, "values": [[1, "1"]]}), id="labels-are-null"),
+        pytest.param(b"", id="closed-without-a-byte"),
+        pytest.param(CUT, id="closed-in-mid-answer"),
     ],
 )
-async def test_anything_but_a_success_is_a_temporary_error(answer: httpx.Response) -> None:
-    transport = httpx.MockTransport(lambda request: answer)
-    async with httpx.AsyncClient(transport=transport) as client:
+async def test_anything_but_a_success_is_a_temporary_error(raw: bytes, gathered: bool) -> None:
+    async with serving(always(raw)) as url, httpx.AsyncClient(timeout=10) as client:
+        direct = PrometheusMetrics(client, url)
+        metrics: Metrics = GatheredMetrics(direct) if gathered else direct
         with pytest.raises(Unavailable):
-            await PrometheusMetrics(client, "http://prometheus").instant("1", AT)
+            await metrics.range("up", AT, AT + STEP, STEP)
+        with pytest.raises(Unavailable):
+            await metrics.instant("up", AT)
+
+
+async def test_values_that_are_no_numbers_are_left_out_and_the_others_stay() -> None:
+    at = AT.timestamp()
+    values = [[at, "NaN"], [at + 1, "2"], [at + 2, "+Inf"]]
+    raw = of_range({"metric": {"pod": "a"}, "values": values}, {"metric": {"pod": "b"}, "values": values[:1]})
+    async with serving(always(raw)) as url, httpx.AsyncClient(timeout=10) as client:
+        (series,) = await PrometheusMetrics(client, url).range("up", AT, AT + 2 * STEP, STEP)
+    assert series.labels == {"pod": "a"}
+    assert series.points == (Point(AT + STEP, 2.0), Point(AT + 2 * STEP, math.inf))
+
+
+@pytest.mark.parametrize("labels", [{}, {"platform_ops_query": "7"}, {"platform_ops_query": "x"}])
+async def test_figures_that_nobody_asked_for_are_nobodys(labels: dict[str, str]) -> None:
+    """A cache or a proxy that answers another query must not judge a release."""
+    raw = of_range({"metric": labels, "values": [[AT.timestamp(), "1"]]})
+    async with serving(always(raw)) as url, httpx.AsyncClient(timeout=10) as client:
+        with pytest.raises(Unavailable, match="for which nobody asked"):
+            await GatheredMetrics(PrometheusMetrics(client, url)).range("up", AT, AT, STEP)
 
 
 async def test_silence_is_a_temporary_error() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -155,6 +156,38 @@ def test_a_quiet_moment_does_not_undo_what_the_step_has_shown() -> None:
     early = tuple(p for p in series(lambda _: 0.2) if p.at <= NOW - seconds(300))
     requests = counter(1.0, until=300.0)
     assert verdict(P95, early, requests).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("trigger", [ERROR_RATE, LATENCY, HEALTH, MEMORY, P95], ids=lambda one: one.name)
+def test_figures_that_end_before_the_window_are_none(trigger: Trigger) -> None:
+    """They held enough of a good release; of the present one nobody knows."""
+    window = trigger.sustained.total_seconds()
+    counts = counter(50.0) if trigger.sample is Sample.INCREASE else series(lambda _: 24.0)
+    good = series(lambda _: 0.0)
+    assert verdict(trigger, good, counts, after=window).outcome is Outcome.PASS
+    late = verdict(trigger, good, counts, after=window + 1)
+    assert late.outcome is Outcome.NO_DATA
+    assert late.holds_step
+    assert "of 00:30:00 UTC: look at the scrapes" in late.why
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+def test_a_figure_that_is_no_number_is_left_out_of_counts(odd: float) -> None:
+    """A division by nothing must not stop the one who drives the rollout."""
+
+    def spoilt(points: tuple[Point, ...], every: int) -> tuple[Point, ...]:
+        return tuple(replace(p, value=odd) if n % every == 0 else p for n, p in enumerate(points))
+
+    requests = spoilt(counter(50.0), 7)
+    assert verdict(ERROR_RATE, spoilt(counter(1.0), 5), requests).outcome is Outcome.BREACH
+    assert verdict(ERROR_RATE, spoilt(counter(0.0), 5), requests).outcome is Outcome.PASS
+    assert verdict(ERROR_RATE, counter(0.0), spoilt(requests, 1)).outcome is Outcome.INSUFFICIENT
+    assert verdict(MEMORY, series(lambda _: 0.4), series(lambda _: odd)).outcome is Outcome.INSUFFICIENT
+
+
+def test_a_level_without_any_bound_is_over_its_limit() -> None:
+    scrapes = series(lambda _: 24.0)
+    assert verdict(MEMORY, series(lambda _: math.inf), scrapes).outcome is Outcome.BREACH
 
 
 def test_without_enough_requests_a_quantile_says_nothing() -> None:

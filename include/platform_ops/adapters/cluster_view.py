@@ -4,6 +4,8 @@ A watch whose other end has vanished without a word would show an old world for 
 to end each watch after `TURN` seconds, and one that is silent beyond that is given up and listed anew: what
 is seen is never older than `TURN + GRACE` seconds, and usually some milliseconds.
 
+Where the right to list and watch a kind in all namespaces is missing, it is read directly, each time.
+
 https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 """
 
@@ -17,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from platform_ops.core.errors import OpsError, TemporaryError, Unavailable
+from platform_ops.core.errors import OpsError, Refused, TemporaryError, Unavailable
 
 from .kube_api import KubeApi, collection_path, object_path
 
@@ -30,6 +32,8 @@ TURN = 10
 """Seconds after which the server ends a watch."""
 GRACE = 5
 """Seconds that it may be late."""
+AGAIN = 60.0
+"""Seconds until a watch that was refused is tried again: the right to it may come."""
 _GONE = 410
 
 
@@ -67,25 +71,38 @@ class DirectReader:
 
 
 class ClusterView:
-    """A `Reader` from memory; it must be able to list and watch in all namespaces. Close it after use."""
+    """A `Reader` from memory, as far as it may list and watch in all namespaces. Close it after use."""
 
-    def __init__(self, api: KubeApi, *, turn: float = TURN, grace: float = GRACE) -> None:
+    def __init__(
+        self, api: KubeApi, *, turn: float = TURN, grace: float = GRACE, again: float = AGAIN
+    ) -> None:
         self._api = api
+        self._direct = DirectReader(api)
         self._turn = turn
         self._grace = grace
+        self._again = again
+        self._told: set[tuple[str, str, str]] = set()
         self._kept: dict[tuple[str, str, str], _Kept] = {}
         self._listeners: dict[tuple[str, str, str], list[Heard]] = {}
 
     async def find(
         self, context: str, api_version: str, kind: str, namespace: str, name: str
     ) -> Object | None:
-        kept = await self._synced(context, api_version, kind)
+        try:
+            kept = await self._synced(context, api_version, kind)
+        except Refused as refused:
+            self._tell(context, api_version, kind, refused)
+            return await self._direct.find(context, api_version, kind, namespace, name)
         return kept.objects.get(namespace, {}).get(name)
 
     async def list(
         self, context: str, api_version: str, kind: str, namespace: str, labels: Mapping[str, str]
     ) -> list[Object]:
-        kept = await self._synced(context, api_version, kind)
+        try:
+            kept = await self._synced(context, api_version, kind)
+        except Refused as refused:
+            self._tell(context, api_version, kind, refused)
+            return await self._direct.list(context, api_version, kind, namespace, labels)
         return [one for one in kept.objects.get(namespace, {}).values() if _matches(one, labels)]
 
     async def listen(self, context: str, api_version: str, kind: str, heard: Heard) -> None:
@@ -114,11 +131,21 @@ class ClusterView:
                 await kept.task
         self._kept.clear()
 
+    def _tell(self, context: str, api_version: str, kind: str, refused: Refused) -> None:
+        """Once: it would be said each second of each rollout."""
+        if (context, api_version, kind) not in self._told:
+            self._told.add((context, api_version, kind))
+            log.warning(
+                "%s. Until the rights list and watch on %s in all namespaces are there, each look asks",
+                refused,
+                collection_path(api_version, kind),
+            )
+
     async def _synced(self, context: str, api_version: str, kind: str) -> _Kept:
         """The kept collection; waits for its first list. Unavailable while the server does not answer."""
         key = (context, api_version, kind)
         kept = self._kept.get(key)
-        if kept is None or kept.task.done():
+        if kept is None or (kept.task.done() and _now() >= kept.again):
             listeners = self._listeners.setdefault(key, [])
             kept = self._kept[key] = _Kept(context, api_version, kind, listeners)
             kept.task = asyncio.create_task(self._keep(kept), name=f"watch {kind} in {context}")
@@ -141,13 +168,17 @@ class ClusterView:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, 5.0)
             except OpsError as error:
+                kept.again = _now() + self._again
                 kept.lose(error)
                 return
 
     async def _list(self, kept: _Kept) -> None:
         path = collection_path(kept.api_version, kept.kind)
         answer = await self._api.get(kept.context, path)
-        kept.replace(answer.get("items") or [], answer["metadata"]["resourceVersion"])
+        try:
+            kept.replace(answer.get("items") or [], answer["metadata"]["resourceVersion"])
+        except (KeyError, TypeError) as odd:
+            raise Unavailable(f"{kept.context} answers {path} with something else than a list") from odd
 
     async def _watch(self, kept: _Kept) -> bool:
         """One turn; False when the server no longer knows the version: list again."""
@@ -165,7 +196,7 @@ class ClusterView:
                         return False
         except TimeoutError:
             raise Unavailable(f"the watch of {kept.kind} in {kept.context} fell silent") from None
-        except ValueError as torn:
+        except (KeyError, TypeError, ValueError) as torn:
             raise Unavailable(f"the watch of {kept.kind} in {kept.context} broke off in mid-line") from torn
         finally:
             await lines.aclose()
@@ -186,6 +217,8 @@ class _Kept:
     error: OpsError | None = None
     told: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by the first list, or by why there is none."""
+    again: float = 0.0
+    """When one that was refused may be tried again, in the loop's time."""
     task: asyncio.Task[None] = field(init=False)
 
     def replace(self, items: list[Object], version: str) -> None:
@@ -224,6 +257,10 @@ class _Kept:
     def _put(self, one: Object) -> None:
         metadata = one["metadata"]
         self.objects.setdefault(metadata["namespace"], {})[metadata["name"]] = one
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _matches(one: Object, labels: Mapping[str, str]) -> bool:

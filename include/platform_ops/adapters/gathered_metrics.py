@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from platform_ops.core.errors import Refused
+from platform_ops.core.errors import Refused, Unavailable
 from platform_ops.core.ports import Series
 
 from .gathering import Gathering
@@ -77,9 +77,17 @@ class GatheredMetrics:
         found: dict[str, list[Series]] = {}
         for series in await self._metrics.range(joined, start, end, step):
             labels = {name: value for name, value in series.labels.items() if name != _LABEL}
-            asked = expressions[int(series.labels[_LABEL])]
+            asked = expressions[_place(series.labels, len(expressions))]
             found.setdefault(asked, []).append(Series(series.points, labels))
         return {expression: tuple(series) for expression, series in found.items()}
+
+
+def _place(labels: Mapping[str, str], asked: int) -> int:
+    """Which expression a series answers. One that says it of none must not be taken for anybody's figures."""
+    text = labels.get(_LABEL, "")
+    if not text.isdecimal() or int(text) >= asked:
+        raise Unavailable(f"Prometheus answers {dict(labels)}, for which nobody asked")
+    return int(text)
 
 
 def _within(found: Found, start: datetime, end: datetime) -> Found:

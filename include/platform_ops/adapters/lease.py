@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from platform_ops.core.errors import StaleHolder, TemporaryError
 from platform_ops.core.ports import Clock
@@ -34,14 +34,36 @@ class Lease:
             raise self.lost
 
 
+class Unrenewed:
+    """Leases of others as this process saw them. One that nobody renewed for as long as a lease lasts is
+    over, whatever its end says: a holder whose clock was ahead wrote it, and is gone."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[datetime, datetime]] = {}
+
+    def end(self, rollout: Rollout, now: datetime) -> datetime | None:
+        """The written end of a lease that is over all the same; None: it may be alive."""
+        until = rollout.lease_until
+        if until is None:
+            return None
+        seen, since = self._seen.get(rollout.id, (None, now))
+        if seen != until:
+            since = now
+        self._seen[rollout.id] = until, since
+        return until if now - since > LEASE else None
+
+
 @asynccontextmanager
-async def leased(ledger: Ledger, rollout_id: str, holder: str, clock: Clock) -> AsyncIterator[Lease]:
-    """Raises Held while somebody else's lease is alive.
+async def leased(
+    ledger: Ledger, rollout_id: str, holder: str, clock: Clock, *, unrenewed: datetime | None = None
+) -> AsyncIterator[Lease]:
+    """Raises Held while somebody else's lease is alive; one that ends at `unrenewed` is not.
 
     While the ledger is away the lease may run out; the next write with the old token then says so.
     """
     now = clock.now()
-    lease = Lease(await ledger.rollouts.claim(rollout_id, holder, now, now + LEASE))
+    over = max(now, unrenewed) if unrenewed else now
+    lease = Lease(await ledger.rollouts.claim(rollout_id, holder, over, now + LEASE))
     renewal = asyncio.create_task(_renew(ledger, lease, clock), name=f"lease of {rollout_id}")
     try:
         yield lease

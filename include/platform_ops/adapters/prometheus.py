@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,13 +31,23 @@ class PrometheusMetrics:
             "step": f"{step.total_seconds():g}",
         }
         series = await self._query("query_range", form)
-        found = (Series(tuple(_points(one["values"])), _labels(one)) for one in series)
+        with self._readable():
+            found = [Series(tuple(_points(one["values"])), _labels(one)) for one in series]
         return tuple(one for one in found if one.points)
 
     async def instant(self, expression: str, at: datetime) -> float | None:
         found = await self._query("query", {"query": expression, "time": f"{at.timestamp():.3f}"})
-        points = _points([found[0]["value"]]) if found else []
+        with self._readable():
+            points = _points([found[0]["value"]]) if found else []
         return points[0].value if points else None
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """A proxy or another server behind the address may answer 200 with anything."""
+        try:
+            yield
+        except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as odd:
+            raise Unavailable(f"What {self._url} answers is none of Prometheus' answers: {odd!r}") from odd
 
     async def _query(self, endpoint: str, form: Mapping[str, str]) -> list[dict[str, Any]]:
         try:
@@ -50,7 +61,8 @@ class PrometheusMetrics:
         if response.status_code != 200 or answer.get("status") != "success":
             why = answer.get("error") or f"HTTP {response.status_code}"
             raise Unavailable(f"Prometheus at {self._url} answers {why}")
-        return _series(answer["data"])
+        with self._readable():
+            return _series(answer["data"])
 
 
 def _decoded(response: httpx.Response) -> dict[str, Any]:
@@ -64,8 +76,7 @@ def _decoded(response: httpx.Response) -> dict[str, Any]:
 def _series(data: Mapping[str, Any]) -> list[dict[str, Any]]:
     if data["resultType"] == "scalar":
         return [{"value": data["result"], "values": [data["result"]]}]
-    result: list[dict[str, Any]] = data["result"]
-    return result
+    return list(data["result"])
 
 
 def _labels(series: Mapping[str, Any]) -> dict[str, str]:

@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from platform_ops.adapters.lease import Lease, leased
+from platform_ops.adapters.lease import Lease, Unrenewed, leased
 from platform_ops.core.digest_holds import hold_after
 from platform_ops.core.errors import Held, PermanentError, StaleHolder, TemporaryError
 from platform_ops.core.paging import held_page
@@ -46,13 +46,14 @@ async def drive(
 ) -> RolloutView:
     """Bring the rollout to `goal`, or to where it ends. Waits while somebody else drives it, and while the
     ledger is away."""
-    pause = _Pause(ports)
+    pause, others = _Pause(ports), Unrenewed()
     while True:
         try:
             rollout = await _towards(ports, rollout_id, goal)
             if rollout.settled(goal):
                 return RolloutView(rollout)
-            async with leased(ports.ledger, rollout_id, holder, ports.clock) as lease:
+            dead = others.end(rollout, ports.clock.now())
+            async with leased(ports.ledger, rollout_id, holder, ports.clock, unrenewed=dead) as lease:
                 return await _Driver(ports, lease, goal, holder, progress).run()
         except (Held, StaleHolder) as error:
             log.info("Waiting: %s", error)

@@ -129,5 +129,17 @@ def _verdict(
             return unavailable(trigger, str(answer))
     assert not isinstance(values, OpsError)
     assert not isinstance(counts, OpsError)
+    if of_other := _of_other_colour((*values, *counts), rollout):
+        return unavailable(trigger, of_other)
     begin = rollout.moved_at or now
     return judge(trigger, Answers(values, counts), begin=begin, since=since, now=now)
+
+
+def _of_other_colour(found: tuple[Series, ...], rollout: Rollout) -> str:
+    """Why these figures are none of the new colour: a label names the other one. Empty: none does."""
+    own, other = (rollout.target.deployment(colour) for colour in (rollout.colour, rollout.old))
+    for series in found:
+        named = [text for text in series.labels.values() if text != rollout.target.namespace]
+        if any(other in text for text in named) and not any(own in text for text in named):
+            return f"asked for {own}, the metrics answer about {other}: look at the query and at relabelling"
+    return ""

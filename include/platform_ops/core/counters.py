@@ -8,15 +8,18 @@ goes, and a fall of a sum cannot be told from a restart. Per series:
 * a series that begins while its target (`job`, `instance`) was being scraped began at 0: it is the first
   answer with that status, or a new pod;
 * a series of a target that was not seen before counts from its first point: its value may be the work of
-  years, and the metrics may have been away. What is lost is one scrape.
+  years, and the metrics may have been away. What is lost is one scrape;
+* a point that is no finite number is no point.
 
 Missed scrapes lose nothing, since the counter went on counting.
 """
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
 
@@ -91,7 +94,11 @@ def _grown(series: Series, seen: Mapping[Target, float]) -> _Grown:
         total += value - last if value >= last else value
         growth.append(total)
         last = value
-    return times, growth
+    if math.isfinite(total):
+        return times, growth
+    # Looked at once more instead of asking each point of each series each second.
+    finite = tuple(point for point in series.points if math.isfinite(point.value))
+    return _grown(replace(series, points=finite), seen) if finite else ([], [])
 
 
 def _at(series: _Grown, moment: float) -> float:

@@ -159,7 +159,8 @@ def _of_rollout(rollout: Rollout, now: datetime) -> tuple[Colour | None, dict[Co
             warm = not first and now < rollout.phase_began + rollout.plan.warm
             return rollout.colour, {**new, **(old if warm else {})}
         case Phase.NEEDS_ATTENTION if not first:
-            return rollout.weights.majority or rollout.old, {}
+            # Nobody can go back to a colour that is not there: what people are asked to repair is kept.
+            return rollout.weights.majority or rollout.old, dict(old)
         case _:
             return None, {}
 
@@ -202,7 +203,8 @@ def _no_ground(standing: Standing, seen: Seen) -> Answer | None:
             Deed.NOTE,
             f"gone:{standing.rollout.id}",
             f"The namespace {target.namespace} is gone: nothing of {target.service} is there.",
-            f"Create the namespace and its rights again, then ops promote {_where(target)}.",
+            "Create the namespace and its rights again: what served is deployed again within minutes"
+            f"{_then_back(standing)}.",
         )
     if seen.route.trouble:
         todo = "Delete that route, or rename it: the controller then writes its own."
@@ -321,7 +323,7 @@ def _deployment(standing: Standing, seen: Seen, colour: Colour) -> Answer | None
         return None  # the rollout goes back faster than pods start
     if not status.exists:
         happened = f"The Deployment {name} was deleted."
-        todo = "Nothing: it is there again. Find out who deleted it."
+        todo = f"It is there again{_then_back(standing)}. Find out who deleted it."
         apply = Deed.APPLY
         return Answer(Subject.TEMPLATE, Outcome.PUT_BACK, apply, trace.mark, happened, todo, colour, digest)
     if status.digest != digest:
@@ -371,6 +373,12 @@ def _unfit(seen: Seen, colour: Colour, size: int) -> str:
         digest = status.digest or "an image without digest"
         return f"{colour} runs {digest}, which the ledger does not hold as approved here."
     return f"Only {status.ready} of {size} pods of {colour} are ready."
+
+
+def _then_back(standing: Standing) -> str:
+    """A rollout that waits for people goes back when they say so."""
+    needed = standing.rollout.phase is Phase.NEEDS_ATTENTION
+    return f"; then ops rollback {_where(standing.rollout.target)}" if needed else ""
 
 
 def _by(trace: Trace) -> str:

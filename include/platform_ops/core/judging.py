@@ -15,6 +15,8 @@ breach of "> 1 % for 2 min" needs all of these:
 
 `LEVEL` is judged for each series (each pod) by itself: every point of the window breaches. A series that
 ended says nothing any more.
+
+Figures that come late say nothing about now: where all of them end before the window begins, there are none.
 """
 
 from __future__ import annotations
@@ -59,6 +61,10 @@ def judge(trigger: Trigger, answers: Answers, *, begin: datetime, since: datetim
     colour did before was another release's."""
     if not answers.counts:
         return _verdict(trigger, Outcome.NO_DATA, f"the metrics hold no {trigger.events} of this colour")
+    newest = max(one.points[-1].at for one in answers.counts)
+    if newest < now - trigger.sustained:
+        late = f"the newest {trigger.events} that the metrics hold are of {newest:%H:%M:%S} UTC"
+        return _verdict(trigger, Outcome.NO_DATA, f"{late}: look at the scrapes, and at the clocks")
     start = max(now - trigger.sustained, begin)
     samples = _samples(trigger, answers, start, now)
     if samples < trigger.minimum_samples and _may_look_further_back(trigger, since, start):
@@ -79,7 +85,8 @@ def unavailable(trigger: Trigger, why: str) -> Verdict:
 def _samples(trigger: Trigger, answers: Answers, start: datetime, now: datetime) -> int:
     if trigger.sample is Sample.INCREASE:
         return round(answers.all.grown(start, now))
-    return round(sum(one.points[-1].value for one in _alive(answers.counts)))
+    latest = [one.points[-1].value for one in _alive(answers.counts)]
+    return round(sum(value for value in latest if math.isfinite(value)))
 
 
 def _may_look_further_back(trigger: Trigger, since: datetime, start: datetime) -> bool:

@@ -89,18 +89,23 @@ class Plan:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Plan:
         """Fields that a newer version added take their defaults; unknown ones are left out."""
-        known = {name: stored[name] for name in cls.__dataclass_fields__ if name in stored}
-        for name in _DURATIONS & known.keys():
-            known[name] = timedelta(seconds=known[name])
-        known["steps"] = tuple(Step(s["weight"], timedelta(seconds=s["hold"])) for s in known["steps"])
-        known["triggers"] = tuple(_trigger(t) for t in known["triggers"])
-        known["checks"] = tuple(_check(c) for c in known["checks"])
-        known["manifests"] = tuple(known["manifests"])
-        if "on_insufficient_samples" in known:
-            known["on_insufficient_samples"] = OnInsufficientSamples(known["on_insufficient_samples"])
-        if known.get("migration"):
-            known["migration"] = _migration(known["migration"])
-        return cls(**known)
+        found = known(cls, stored)
+        for name in _DURATIONS & found.keys():
+            found[name] = timedelta(seconds=found[name])
+        found["steps"] = tuple(Step(s["weight"], timedelta(seconds=s["hold"])) for s in found["steps"])
+        found["triggers"] = tuple(_trigger(t) for t in found["triggers"])
+        found["checks"] = tuple(_check(c) for c in found["checks"])
+        found["manifests"] = tuple(found["manifests"])
+        if "on_insufficient_samples" in found:
+            found["on_insufficient_samples"] = OnInsufficientSamples(found["on_insufficient_samples"])
+        if found.get("migration"):
+            found["migration"] = _migration(found["migration"])
+        return cls(**found)
+
+
+def known(of: Any, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what was stored, the fields that this version's dataclass has."""
+    return {name: stored[name] for name in of.__dataclass_fields__ if name in stored}
 
 
 _DURATIONS = {
@@ -126,19 +131,19 @@ def _encode(value: Any) -> Any:
 
 
 def _trigger(stored: Mapping[str, Any]) -> Trigger:
-    known = {name: stored[name] for name in Trigger.__dataclass_fields__ if name in stored}
-    known["sustained"] = timedelta(seconds=stored["sustained"])
+    found = known(Trigger, stored)
+    found["sustained"] = timedelta(seconds=stored["sustained"])
     for name, values in _CHOICES.items():
-        if name in known:
-            known[name] = values(known[name])
-    return Trigger(**known)
+        if name in found:
+            found[name] = values(found[name])
+    return Trigger(**found)
 
 
 _CHOICES = {"kind": Kind, "on_no_data": OnNoData, "comparison": Comparison, "sample": Sample}
 
 
 def _check(stored: Mapping[str, Any]) -> Check:
-    return Check(**{**stored, "timeout": timedelta(seconds=stored["timeout"])})
+    return Check(**{**known(Check, stored), "timeout": timedelta(seconds=stored["timeout"])})
 
 
 def _migration(stored: Mapping[str, Any]) -> Migration:

@@ -22,7 +22,11 @@ RECHECK_LIMIT = timedelta(seconds=60)
 def decide_rolling_back(observed: Observed, now: datetime) -> Transition:
     rollout = observed.rollout
     if not rollout.moved or rollout.first_release:
-        return _remove_new(observed) or _rolled_back(observed, _nothing_to_prove(observed))
+        return (
+            _nothing_serves(observed)
+            or _remove_new(observed)
+            or _rolled_back(observed, _nothing_to_prove(observed))
+        )
     return (
         _old_colour_first(observed, now)
         or _move_traffic(observed)
@@ -39,7 +43,7 @@ def _old_colour_first(observed: Observed, now: datetime) -> Transition | None:
     if observed.route.weights == Weights.towards(rollout.old, 100):
         return None
     if not old.exists:
-        return _need_attention(observed, f"{rollout.old} is gone: there is nothing to go back to")
+        return _need_attention(observed, _old_is_gone(observed))
     if old.desired < rollout.plan.replicas:
         why = f"{rollout.old} has {old.desired} of {rollout.plan.replicas} replicas"
         return Transition(Act.SCALE_UP_OLD, why, Phase.ROLLING_BACK, rollout.step)
@@ -99,6 +103,21 @@ def _remove_new(observed: Observed) -> Transition | None:
     if not new.exists or new.digest not in (None, rollout.release.digest):
         return None
     return Transition(Act.REMOVE_NEW, f"remove {rollout.colour}", Phase.ROLLING_BACK, rollout.step)
+
+
+def _nothing_serves(observed: Observed) -> Transition | None:
+    """Traffic never moved, and what it is on was taken away: nobody may read that all is as before. The
+    preview may be the only thing that is left."""
+    if observed.rollout.first_release or observed.old.exists:
+        return None
+    return _need_attention(observed, _old_is_gone(observed))
+
+
+def _old_is_gone(observed: Observed) -> str:
+    rollout = observed.rollout
+    name, place = rollout.target.deployment(rollout.old), rollout.target.namespace
+    why = f" ({rollout.reason})" if rollout.reason else ""
+    return f"{name} in {place} is gone: deploy it again, there is nothing else to go back to{why}"
 
 
 def _nothing_to_prove(observed: Observed) -> str:

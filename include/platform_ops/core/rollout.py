@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from .clocks import clock_behind
 from .plan import OnInsufficientSamples, Step
 from .release import Weights
 from .rollback import decide_rolling_back
@@ -42,6 +43,7 @@ def decide(observed: Observed, now: datetime) -> Transition:
         or _held(observed, now)
         or _route_in_trouble(observed)
         or _danger(observed, now)
+        or clock_behind(observed, now)
         or _parked(observed, now)
         or _FORWARD[rollout.phase](observed, now)
     )

@@ -99,6 +99,8 @@ def reclaim_refusal(rollout: Rollout | None, where: str, now: datetime) -> str:
 
 def readiness(observed: Observed) -> str:
     new, rollout = observed.new, observed.rollout
+    if not new.exists:
+        return f"the Deployment {rollout.target.deployment(rollout.colour)} is gone"
     text = f"{new.ready} of {rollout.plan.replicas} pods of {rollout.colour} are ready"
     return f"{text}; {'; '.join(new.failing)}" if new.failing else text
 

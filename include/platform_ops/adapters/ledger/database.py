@@ -64,7 +64,10 @@ class Database:
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise Unavailable(f"The ledger's database does not answer: {error}".strip()) from error
         except psycopg.errors.ReadOnlySqlTransaction as error:
-            raise Unavailable("The ledger's database is read-only: is it a replica?") from error
+            raise Unavailable(
+                "The ledger's database is read-only, and nothing moves before it takes writes again: point "
+                "PLATFORM_OPS_LEDGER_DSN at the primary"
+            ) from error
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
             raise PermanentError(
                 f"The ledger's schema is not this version's; run `ops ledger migrate` ({error})"

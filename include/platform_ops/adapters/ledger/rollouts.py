@@ -15,6 +15,7 @@ from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
 from platform_ops.adapters.gathering import Gathering
+from platform_ops.core.clocks import APART
 from platform_ops.core.digest_holds import DigestHold, held_entry
 from platform_ops.core.errors import GateClosed, Held, NotFound, StaleHolder
 from platform_ops.core.records import Entry
@@ -23,7 +24,7 @@ from platform_ops.core.state import Hold, Phase, Rollout, Wish, heeded
 from .database import Connection, Database, Row, all_rows, one_row
 from .digest_holds import write_hold
 from .journal import write_entry
-from .rollout_rows import as_row, from_row, optional_json
+from .rollout_rows import as_row, from_row, optional_json, readable
 
 
 class RolloutTable:
@@ -90,13 +91,13 @@ class RolloutTable:
         return tuple(from_row(row) for row in rows)
 
     async def unheld(self, now: datetime) -> tuple[Rollout, ...]:
-        """Not over, and nobody's lease on it is alive."""
+        """Not over, and nobody's lease on it is alive, or it lies further ahead than any lease lasts."""
         rows = await self._database.all(
             "SELECT * FROM rollouts WHERE phase NOT IN ('Reclaimed', 'RolledBack')"
-            " AND (lease_until IS NULL OR lease_until <= %s) ORDER BY created_at",
-            (now,),
+            " AND (lease_until IS NULL OR lease_until <= %s OR lease_until > %s) ORDER BY created_at",
+            (now, now + APART),
         )
-        return tuple(from_row(row) for row in rows)
+        return readable(rows)
 
     async def ended_badly(self, after: datetime) -> tuple[Rollout, ...]:
         """Rolled back or in need of attention since `after`, oldest first."""
@@ -105,7 +106,7 @@ class RolloutTable:
             " ORDER BY entered_at",
             (after,),
         )
-        return tuple(from_row(row) for row in rows)
+        return readable(rows)
 
     async def claim(self, rollout_id: str, holder: str, now: datetime, until: datetime) -> Rollout:
         """Take the lease with a token above all that were ever given. Held while another's lease is alive."""
