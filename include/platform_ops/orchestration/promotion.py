@@ -6,12 +6,13 @@ import logging
 from collections.abc import Sequence
 
 from platform_ops import wiring
+from platform_ops.catalog import way
 from platform_ops.core.digest_holds import require_free
 from platform_ops.core.errors import GateClosed, NotFound
 from platform_ops.core.gates import shown
 from platform_ops.core.release import Release, release_name
 
-from . import artefact, way
+from . import artefact
 from .changes import note_changes
 from .releasing import promoted, require_mergeable
 from .rollout import require_live_fixes
