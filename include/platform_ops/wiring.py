@@ -48,6 +48,8 @@ from platform_ops.catalog.policy import load_last_valid_policy
 from platform_ops.catalog.policy_models import GatePolicy
 from platform_ops.catalog.profiles import with_profile
 from platform_ops.controller.admission import Admission
+from platform_ops.controller.candidates import Candidates
+from platform_ops.controller.gate_inputs import GateInputs
 from platform_ops.controller.handwork import Handwork
 from platform_ops.controller.planning import rollout_request
 from platform_ops.controller.returning import Return
@@ -276,6 +278,16 @@ class Desk:
     @cached_property
     def admission(self) -> Admission:
         return Admission(self.ledger, self.router, self.probe, self.clock, self.catalog, self.gate_policy)
+
+    @cached_property
+    def candidates(self) -> Candidates:
+        return Candidates(self.ledger, self.source, self.catalog)
+
+    @cached_property
+    def gate_inputs(self) -> GateInputs:
+        return GateInputs(
+            self.source, self.catalog, self.gate_policy, lambda: self.settings.need("gates_image")
+        )
 
     async def _ensure_admitted(self, promotion_id: str) -> None:
         """Made when it is asked for: who only drives rollouts needs no gate policy."""
