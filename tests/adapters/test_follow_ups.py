@@ -58,9 +58,7 @@ async def ends(ledger: Ledger, promotion: Promotion, phase: Phase) -> None:
     world = World(clock)
     world.serve(Colour.BLUE, V1)
     controller = RolloutController(
-        Ports(
-            world, world, world, world, ledger, clock, NoCrashPoints(), world, WorldMigrations(world)
-        )  # fmt: skip
+        Ports(world, world, world, world, ledger, clock, NoCrashPoints(), world, WorldMigrations(world))
     )
     asked = replace(
         request(V2, PLAN), dag_id=promotion.dag_id, run_id=promotion.run_id, promotion_id=promotion.id
