@@ -261,6 +261,7 @@ async def test_a_repository_that_is_away_hides_the_release_of_development_alone(
     found = await scene.plan("development")
     assert found.release == NotKnown("the release: git ls-remote: the forge is away")
     assert found.unknown() == ("the release: git ls-remote: the forge is away",)
+    assert outcomes(found) == {"freeze": "passed", "rollout": "passed"}
     assert found.timeline.steps
 
 

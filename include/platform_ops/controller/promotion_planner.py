@@ -144,7 +144,8 @@ class PromotionPlanner:
 
     async def _admission(self, candidate: Candidate | NotKnown, asked: Question) -> tuple[RuleState, ...]:
         if isinstance(candidate, NotKnown):
-            return ()
+            # Windows, incidents and a rollout that is on its way ask nothing about the release.
+            candidate = Candidate(asked.service, "", "", None)
         imagined = Promotion(
             id="",
             dag_id=f"promote_{asked.service}_{asked.environment}",
