@@ -28,8 +28,9 @@ from __future__ import annotations
 
 from airflow.sdk import DAG
 
+from platform_ops.catalog import way
 from platform_ops.core.rollout import Phase
-from platform_ops.orchestration import paging, way
+from platform_ops.orchestration import paging
 from platform_ops.orchestration import promotion as steps
 from platform_ops.orchestration.approval import approve
 from platform_ops.orchestration.branch import promoted_asset

@@ -24,6 +24,7 @@ from platform_ops.core.errors import (
     StaleHolder,
     Unavailable,
 )
+from platform_ops.core.manifest_diff import Change, ManifestChange
 from platform_ops.core.migration import JobState, Migration, MigrationStatus
 from platform_ops.core.paging import Page, QueuedPage
 from platform_ops.core.ports import (
@@ -192,8 +193,8 @@ def _asked_for(expression: str) -> str:
 class World:
     """One service in one environment: a cluster, a route, a gateway that counts, users that send requests.
 
-    It is the Workloads, TrafficRouter, Metrics, Probe, Images and Migrations of its controller. `away` names
-    the ports that do not answer; `effects` is what was really done, in order.
+    It is its controller's Workloads, DryRun, TrafficRouter, Metrics, Probe, Images and Migrations. `away`
+    names the ports that do not answer; `effects` is what was really done, in order.
     """
 
     clock: ManualClock
@@ -284,6 +285,22 @@ class World:
             if known is None or known.digest != digest:
                 self.deployments[colour] = _Deployment(digest, manifest["replicas"], self.clock.now())
                 self._done(f"deploy {colour} {digest}")
+
+    async def changes(self, target: Target, manifests: Sequence[Manifest]) -> tuple[ManifestChange, ...]:
+        """Of a colour's objects; only its Deployment differs, by the digest."""
+        self._answer("workloads")
+        return tuple(self._change(manifest) for manifest in manifests)
+
+    def _change(self, manifest: Manifest) -> ManifestChange:
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        if self.refuses:
+            return ManifestChange(kind, name, Change.REFUSED, why=self.refuses)
+        known = self.deployments.get(Colour(name.rpartition("-")[2]))
+        if known is None:
+            return ManifestChange(kind, name, Change.NEW, f"+{kind}")
+        if kind == "Deployment" and known.digest not in str(manifest):
+            return ManifestChange(kind, name, Change.CHANGED, f"-{known.digest}")
+        return ManifestChange(kind, name, Change.UNCHANGED)
 
     async def status(self, target: Target, colour: Colour) -> ColourStatus:
         self._answer("workloads")

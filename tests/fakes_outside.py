@@ -140,6 +140,9 @@ class MemoryRepository:
     async def is_ancestor(self, service: str, ancestor: str, commit: str) -> bool:
         return ancestor in {one.id for one in self._find(commit)}
 
+    async def tree_of(self, service: str, commit: str) -> str:
+        return hashlib.sha256(repr(sorted(self._find(commit)[-1].files.items())).encode()).hexdigest()
+
     async def checkout(self, service: str, commit: str, into: Path) -> None:
         _write(into, self._find(commit)[-1].files)
 

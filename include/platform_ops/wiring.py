@@ -15,6 +15,7 @@ from platform_ops.adapters.airflow_api import AirflowApi
 from platform_ops.adapters.attestations import RegistryAttestations
 from platform_ops.adapters.clock import SystemClock
 from platform_ops.adapters.cluster_view import ClusterView
+from platform_ops.adapters.dry_run import KubernetesDryRun
 from platform_ops.adapters.follow_ups import FollowUps
 from platform_ops.adapters.gathered_metrics import GatheredMetrics
 from platform_ops.adapters.git import (
@@ -48,8 +49,12 @@ from platform_ops.catalog.policy import load_last_valid_policy
 from platform_ops.catalog.policy_models import GatePolicy
 from platform_ops.catalog.profiles import with_profile
 from platform_ops.controller.admission import Admission
+from platform_ops.controller.candidates import Candidates
+from platform_ops.controller.gate_inputs import GateInputs
 from platform_ops.controller.handwork import Handwork
 from platform_ops.controller.planning import rollout_request
+from platform_ops.controller.promotion_planner import PromotionPlanner
+from platform_ops.controller.promotion_rules import PromotionRules
 from platform_ops.controller.returning import Return
 from platform_ops.controller.rollouts import NoCrashPoints, Ports, RolloutController, RolloutRequest
 from platform_ops.core.errors import CatalogError
@@ -276,6 +281,32 @@ class Desk:
     @cached_property
     def admission(self) -> Admission:
         return Admission(self.ledger, self.router, self.probe, self.clock, self.catalog, self.gate_policy)
+
+    @cached_property
+    def candidates(self) -> Candidates:
+        return Candidates(self.ledger, self.source, self.catalog)
+
+    @cached_property
+    def gate_inputs(self) -> GateInputs:
+        return GateInputs(
+            self.source, self.catalog, self.gate_policy, lambda: self.settings.need("gates_image")
+        )
+
+    @cached_property
+    def planner(self) -> PromotionPlanner:
+        rules = PromotionRules(
+            self.ledger, self.catalog, self.admission, self.follow_ups, self.branches.state, self.images
+        )
+        return PromotionPlanner(
+            self._ports,
+            self.catalog,
+            self.gate_policy,
+            self.candidates,
+            self.gate_inputs,
+            rules,
+            self.manifests,
+            KubernetesDryRun(self.kube),
+        )
 
     async def _ensure_admitted(self, promotion_id: str) -> None:
         """Made when it is asked for: who only drives rollouts needs no gate policy."""

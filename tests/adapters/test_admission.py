@@ -54,9 +54,14 @@ def policy() -> GatePolicy:
 
 
 def admission(
-    ledger: Ledger, world: World, clock: ManualClock, policy: GatePolicy, *freeze: FreezeWindow
+    ledger: Ledger,
+    world: World,
+    clock: ManualClock,
+    policy: GatePolicy,
+    *freeze: FreezeWindow,
+    path: str = "astro/local/services.yaml",
 ) -> Admission:
-    catalog: Catalog = load(ROOT / "astro/local/services.yaml")
+    catalog: Catalog = load(ROOT / path)
     if freeze:
         service = catalog.services[NEW.service]
         production = service.environments.production.model_copy(update={"freeze": freeze})

@@ -13,7 +13,9 @@ from threading import Thread
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
+from psycopg import sql
 from typer.testing import CliRunner, Result
 
 from platform_ops import wiring
@@ -366,6 +368,58 @@ def test_a_rollout_is_held_and_goes_on(equipped: Ops, ledger_dsn: str) -> None:
 def test_there_must_be_something_to_hold(equipped: Ops) -> None:
     result = equipped("hold", "llm-service", "production", "--why", "x")
     assert (result.exit_code, "ops status llm-service" in result.stderr) == (ExitCode.NOT_FOUND, True)
+
+
+@pytest.fixture
+def alone(equipped: Ops, owner_dsn: str, ledger_database: str, tmp_path: Path, monkeypatch: Any) -> Ops:
+    """With a ledger that can only be read once `ops` asks it, and every other system away."""
+    catalog = (ROOT / "astro" / "local" / "services.yaml").read_text()
+    (tmp_path / "services.yaml").write_text(
+        catalog.replace("https://git.example.com/", f"file://{tmp_path}/no-repositories/")
+    )
+    monkeypatch.setenv("PLATFORM_OPS_CATALOG", str(tmp_path / "services.yaml"))
+    monkeypatch.setenv("PLATFORM_OPS_REGISTRY", "127.0.0.1:1")
+    monkeypatch.setenv("PLATFORM_OPS_REGISTRY_PLAIN_HTTP", "1")
+
+    def run(*words: str) -> Result:
+        read_only = sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on")
+        writing = "-c default_transaction_read_only=off"
+        with psycopg.connect(owner_dsn, autocommit=True, options=writing) as connection:
+            connection.execute(read_only.format(sql.Identifier(ledger_database)))
+        return equipped(*words)
+
+    return run
+
+
+def test_a_plan_tells_what_the_ledger_and_the_catalog_know_when_everything_else_is_away(
+    alone: Ops, ledger_dsn: str
+) -> None:
+    fill(ledger_dsn, lambda ledger: promoted(ledger, "staging", V1, "run-1"))
+    fill(ledger_dsn, lambda ledger: promoted(ledger, "production", V2, "run-2"))
+    shown = alone("plan", "llm-service", "production")
+    assert shown.exit_code == ExitCode.UNAVAILABLE, shown.stderr
+    for words in (
+        f"llm-service {V1.name} to production: the newest one that staging has verified",
+        f"live now  {V2.name}",
+        "it has no result yet: the promotion runs it",
+        "not run, advisory",
+        "No load test before a release",
+        "needs       2 of senior_developer, 1 of devops",
+        "may vote    senior_developer: senior1, senior2",
+        "may not     developer, who asked for the release",
+        "At least 15 min 15 s until it is promoted",
+        "more than 1 % of the requests failed",
+    ):
+        assert words in shown.stdout, shown.stdout
+    for system in ("how staging is", "registry", "branch", "what serves llm-service/production"):
+        assert f"Not known: {system}: " in shown.stderr
+    told = json.loads(alone("plan", "llm-service", "production", "--json").stdout)
+    assert (told["release"]["digest"], told["timeline"]["least"]) == (V1.digest, 915.0)
+    assert [rule["outcome"] for rule in told["admission"] if rule["rule"] == "incidents"] == ["passed"]
+    assert told["manifests"]["away"] is True
+    assert {trigger["outcome"] for trigger in told["triggers"]} == {"not known"}
+    assert told["refusals"] == []
+    assert alone("plan", "llm-service", "production", "--release", V2.name).exit_code == ExitCode.GATE_CLOSED
 
 
 @pytest.fixture

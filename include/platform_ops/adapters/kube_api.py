@@ -18,6 +18,7 @@ from platform_ops.core.errors import Conflict, NotFound, OpsError, PermanentErro
 FIELD_MANAGER = "platform-ops"
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
+DRY_RUN = {"dryRun": "All"}
 _TIMEOUT = aiohttp.ClientTimeout(total=15)
 _PLURALS = {"HTTPRoute": "httproutes", "NetworkPolicy": "networkpolicies"}
 
@@ -69,11 +70,21 @@ class KubeApi:
             return None
 
     async def patch(
-        self, context: str, path: str, body: Mapping[str, Any], content_type: str = MERGE
+        self,
+        context: str,
+        path: str,
+        body: Mapping[str, Any],
+        content_type: str = MERGE,
+        *,
+        dry_run: bool = False,
     ) -> dict[str, Any]:
+        """`dry_run`: the answer is what the object would be, defaults and admission included; nothing is
+        stored."""
         query = {"fieldManager": FIELD_MANAGER}
         if content_type == APPLY:
             query["force"] = "true"
+        if dry_run:
+            query |= DRY_RUN
         return await self.request(context, "PATCH", path, query=query, body=body, content_type=content_type)
 
     async def request(

@@ -52,13 +52,7 @@ class KubernetesWorkloads:
         for manifest in manifests:
             require_digests(manifest)
         for manifest in manifests:
-            path = object_path(
-                manifest["apiVersion"], manifest["kind"], target.namespace, manifest["metadata"]["name"]
-            )
-            try:
-                await self._api.patch(target.context, path, manifest, APPLY)
-            except NotFound as missing:
-                raise Refused(f"{missing}; create the namespace {target.namespace} first") from missing
+            await apply_one(self._api, target, manifest)
 
     async def status(self, target: Target, colour: Colour) -> ColourStatus:
         """By the reader; directly for as long as it may not show yet what was written here."""
@@ -179,6 +173,16 @@ class KubernetesWorkloads:
     @staticmethod
     def _service(target: Target) -> str:
         return object_path("v1", "Service", target.namespace, target.service)
+
+
+async def apply_one(api: KubeApi, target: Target, manifest: Manifest, *, dry_run: bool = False) -> Object:
+    """Server-side apply of one object; returns it as it then is, or with `dry_run` as it would be."""
+    name = manifest["metadata"]["name"]
+    path = object_path(manifest["apiVersion"], manifest["kind"], target.namespace, name)
+    try:
+        return await api.patch(target.context, path, manifest, APPLY, dry_run=dry_run)
+    except NotFound as missing:
+        raise Refused(f"{missing}; create the namespace {target.namespace} first") from missing
 
 
 def selected_by(service: Object) -> Colour | None:

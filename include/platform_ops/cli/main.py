@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from platform_ops.core.errors import OpsError
 
-from . import auditing, catalog, changes, holding, incidents, looking, promoting, releases, running
+from . import auditing, catalog, changes, holding, incidents, looking, planning, promoting, releases, running
 from .output import ExitCode, complain, exit_code
 
 # Warnings of a library that tries again belong in the log of `ops controller`; here our error says it.
@@ -39,6 +39,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(promoting.promote)
+app.command()(planning.plan)
 app.command()(looking.status)
 app.command()(looking.watch)
 app.command()(looking.logs)

@@ -14,6 +14,7 @@ from platform_ops.catalog.models import ENVIRONMENTS
 from platform_ops.catalog.names import unknown
 from platform_ops.controller.returning import Wanted
 from platform_ops.controller.rollouts import RolloutView
+from platform_ops.core.admission import require_idle
 from platform_ops.core.digest_holds import require_free
 from platform_ops.core.errors import GateClosed, Held, NotFound
 from platform_ops.core.hotfix import hotfix_dag, is_hotfix
@@ -53,7 +54,7 @@ def promote(
         if hotfix:
             asked = _hotfix(service, environment, hotfix, why, incident)
         else:
-            await _require_release(desk, service, environment, release)
+            await require_release(desk, service, environment, release)
             await _require_free(desk, service, environment, release)
             asked = _Asked(
                 _dag(service, environment), {"release": release or None, "fixes": " ".join(fixes or ())}
@@ -189,7 +190,9 @@ def _say(view: RolloutView) -> None:
     out.print(str(view), markup=False)
 
 
-async def _require_release(desk: Desk, service: str, environment: str, wanted: str) -> None:
+async def require_release(desk: Desk, service: str, environment: str, wanted: str) -> None:
+    """NotFound for a release that was never built, GateClosed for one that may not be taken there; each with
+    those that may. `wanted` is a name or digest; empty: there must be one to take."""
     position = ENVIRONMENTS.index(environment)
     if position == 0:
         if wanted and await desk.ledger.releases.find(service, wanted) is None:
@@ -226,13 +229,8 @@ async def _require_idle(desk: Desk, service: str, environment: str, asked: _Aske
     """A hotfix waits for nobody but another hotfix: it pre-empts a promotion."""
     first = is_hotfix(asked.dag_id)
     running = await desk.ledger.rollouts.active(service, environment)
-    if running is not None and not running.phase.reached(Phase.PROMOTED) and not first:
-        holder = running.holder or running.requested_by
-        raise Held(
-            f"{running.release.name} of {service} is already on its way to {environment}: {running.phase}, "
-            f"asked for by {running.requested_by}, held by {holder}. "
-            f"Wait, or: ops abort {service} {environment}"
-        )
+    if not first:
+        require_idle(running)
     for dag_id in (asked.dag_id,) if first else _dags(service, environment):
         runs = await desk.airflow.runs(dag_id, states=_UNFINISHED)
         if runs:

@@ -7,7 +7,7 @@ between every release and traffic, also when somebody marked the tasks before as
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from platform_ops.adapters.ledger import Ledger
 from platform_ops.catalog.models import Catalog
@@ -42,6 +42,15 @@ class Admission:
         await self._record_advisory(promotion, required)
         _require_nothing(promotion, refused(verdicts))
         return verdicts
+
+    async def look(
+        self, promotion: Promotion, *, without: frozenset[str] = frozenset()
+    ) -> tuple[Verdict, ...]:
+        """The verdicts that `admit` would give now; nothing is written. `without`: gates that are not asked
+        for. Raises what the systems that are looked at raise."""
+        required = self.policy.required(promotion.environment)
+        asked = replace(required, gates=tuple(gate for gate in required.gates if gate not in without))
+        return await self._verdicts(promotion, asked, hotfix=False)
 
     async def ensure(self, promotion: Promotion, *, hotfix: bool = False) -> None:
         """The last look before a rollout begins. GateClosed with every reason, gates included."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from platform_ops.core.errors import OpsError, Refused
 from platform_ops.core.judging import Answers, judge, unavailable
 from platform_ops.core.migration import NO_JOB, MigrationStatus
-from platform_ops.core.ports import ColourStatus, Metrics, RouteState, Series, TrafficRouter
-from platform_ops.core.release import Target, Weights
+from platform_ops.core.ports import ColourStatus, Metrics, RouteState, Series, TrafficRouter, Workloads
+from platform_ops.core.release import Colour, Target, Weights
 from platform_ops.core.state import Observed, Phase, Rollout
 from platform_ops.core.triggers import Trigger, Verdict, promql
 
@@ -68,36 +70,77 @@ async def route_of(router: TrafficRouter, target: Target) -> RouteState:
         return RouteState(Weights(), 0, str(refused))
 
 
+@dataclass(frozen=True)
+class Serving:
+    """What has most of the traffic somewhere."""
+
+    colour: Colour | None
+    """None: there is no route yet."""
+    digest: str | None
+
+    @property
+    def preview(self) -> Colour:
+        """The colour that a rollout brings up."""
+        return self.colour.other if self.colour else Colour.BLUE
+
+
+async def serving(router: TrafficRouter, workloads: Workloads, target: Target) -> Serving:
+    """Raises what cluster and router raise."""
+    active = (await router.observe(target)).weights.majority
+    if active is None:
+        return Serving(None, None)
+    return Serving(active, (await workloads.status(target, active)).digest)
+
+
 async def _verdicts(metrics: Metrics, rollout: Rollout, now: datetime) -> tuple[Verdict, ...]:
-    """Each distinct query is asked once, over one range: triggers share the counters of requests."""
     triggers = rollout.plan.triggers
     if not triggers:
         return ()
-    since = _judged_from(rollout, now)
+    judged = Judged(rollout.target, rollout.colour, rollout.moved_at or now, _judged_from(rollout, now))
+    return await verdicts(metrics, triggers, judged, now)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A colour, and since when its triggers look at it."""
+
+    target: Target
+    colour: Colour
+    begin: datetime
+    """When its release first got traffic."""
+    since: datetime
+    """When its step began."""
+
+
+async def verdicts(
+    metrics: Metrics, triggers: Sequence[Trigger], judged: Judged, now: datetime
+) -> tuple[Verdict, ...]:
+    """One for each trigger; metrics that do not answer are one, too. Each distinct query is asked once, over
+    one range: triggers share the counters of requests."""
     longest = max(trigger.sustained for trigger in triggers)
-    span = now - min(since, now - longest)
+    span = now - min(judged.since, now - longest)
     # Whole seconds, so that many rollouts can share a query; the first point lies before what is judged.
     step = _FINEST * max(1, math.ceil(span / _FINEST / _POINTS))
     start = now - (span // step + 2) * step
-    wanted = {query: None for trigger in triggers for query in _queries(trigger, rollout)}
+    wanted = {query: None for trigger in triggers for query in _queries(trigger, judged)}
     answers = await asyncio.gather(*(_ask(metrics, query, start, step, now) for query in wanted))
     found = dict(zip(wanted, answers, strict=True))
-    return tuple(_verdict(trigger, rollout, since, now, found) for trigger in triggers)
+    return tuple(_verdict(trigger, judged, now, found) for trigger in triggers)
 
 
 _Answer = tuple[Series, ...] | OpsError
 
 
-def _queries(trigger: Trigger, rollout: Rollout) -> tuple[str, str]:
+def _queries(trigger: Trigger, judged: Judged) -> tuple[str, str]:
     """What is judged, and its sample."""
-    where = rollout.target
+    where = judged.target
 
     def filled(expression: str) -> str:
         return promql(
             expression,
             namespace=where.namespace,
             service=where.service,
-            colour=rollout.colour,
+            colour=judged.colour,
             window=trigger.sustained,
         )
 
@@ -108,9 +151,13 @@ def _judged_from(rollout: Rollout, now: datetime) -> datetime:
     """A step is judged from its begin. After the promotion the triggers' own windows matter; where they hold
     too few requests, as much before them as a few windows."""
     if rollout.phase in (Phase.PROMOTED, Phase.WARM):
-        longest = max(trigger.sustained for trigger in rollout.plan.triggers)
-        return now - _WARM_WINDOWS * longest
+        return now - looked_back(rollout.plan.triggers)
     return rollout.since or now
+
+
+def looked_back(triggers: Sequence[Trigger]) -> timedelta:
+    """How far back a colour is judged that serves already."""
+    return _WARM_WINDOWS * max(trigger.sustained for trigger in triggers)
 
 
 async def _ask(metrics: Metrics, expression: str, start: datetime, step: timedelta, now: datetime) -> _Answer:
@@ -120,26 +167,24 @@ async def _ask(metrics: Metrics, expression: str, start: datetime, step: timedel
         return error
 
 
-def _verdict(
-    trigger: Trigger, rollout: Rollout, since: datetime, now: datetime, found: dict[str, _Answer]
-) -> Verdict:
-    values, counts = (found[query] for query in _queries(trigger, rollout))
+def _verdict(trigger: Trigger, judged: Judged, now: datetime, found: dict[str, _Answer]) -> Verdict:
+    values, counts = (found[query] for query in _queries(trigger, judged))
     for answer in (values, counts):
         if isinstance(answer, OpsError):
             return unavailable(trigger, str(answer))
     assert not isinstance(values, OpsError)
     assert not isinstance(counts, OpsError)
-    if of_other := _of_other_colour((*values, *counts), rollout):
+    if of_other := _of_other_colour((*values, *counts), judged):
         return unavailable(trigger, of_other)
-    begin = rollout.moved_at or now
-    return judge(trigger, Answers(values, counts), begin=begin, since=since, now=now)
+    return judge(trigger, Answers(values, counts), begin=judged.begin, since=judged.since, now=now)
 
 
-def _of_other_colour(found: tuple[Series, ...], rollout: Rollout) -> str:
-    """Why these figures are none of the new colour: a label names the other one. Empty: none does."""
-    own, other = (rollout.target.deployment(colour) for colour in (rollout.colour, rollout.old))
+def _of_other_colour(found: tuple[Series, ...], judged: Judged) -> str:
+    """Why these figures are none of the colour: a label names the other one. Empty: none does."""
+    target, colour = judged.target, judged.colour
+    own, other = target.deployment(colour), target.deployment(colour.other)
     for series in found:
-        named = [text for text in series.labels.values() if text != rollout.target.namespace]
+        named = [text for text in series.labels.values() if text != target.namespace]
         if any(other in text for text in named) and not any(own in text for text in named):
             return f"asked for {own}, the metrics answer about {other}: look at the query and at relabelling"
     return ""

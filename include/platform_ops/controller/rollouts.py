@@ -17,6 +17,7 @@ from platform_ops.core.warm import reclaim_refusal
 
 from .checks import run_checks
 from .driving import drive, entry_of
+from .observing import Serving, serving
 from .ports import NoCrashPoints, Ports
 from .standby import Standby
 from .views import Progress, RolloutRequest, RolloutView
@@ -49,9 +50,9 @@ class RolloutController:
             await self._ensure_admitted(request.promotion_id)
         if not returning:
             await self._require_free(request)
-        active, digest = await self._active(request.target)
-        colour = active.other if active else Colour.BLUE
-        rollout = self._new(request, colour, digest)
+        now = await self._serving(request.target)
+        colour = now.preview
+        rollout = self._new(request, colour, now.digest)
         why = f"{request.release.name} asked for by {request.requested_by}; {colour} is the preview"
         entry = entry_of(rollout, rollout.created_at, request.requested_by, "note", "Open", why)
         return (await self._ports.ledger.rollouts.insert(rollout, entry)).id
@@ -172,7 +173,7 @@ class RolloutController:
 
     async def serving_digest(self, target: Target) -> str | None:
         """Of the colour with most traffic; None without a route."""
-        return (await self._active(target))[1]
+        return (await self._serving(target)).digest
 
     async def reclaimable(self, service: str, environment: str) -> str:
         """The rollout whose old colour may go now. GateClosed before its warm window is over, with the time,
@@ -201,12 +202,8 @@ class RolloutController:
         )
         require_free(held, where.key, release.name)
 
-    async def _active(self, target: Target) -> tuple[Colour | None, str | None]:
-        """The colour that serves now, and its digest."""
-        active = (await self._ports.router.observe(target)).weights.majority
-        if active is None:
-            return None, None
-        return active, (await self._ports.workloads.status(target, active)).digest
+    async def _serving(self, target: Target) -> Serving:
+        return await serving(self._ports.router, self._ports.workloads, target)
 
     def _new(self, request: RolloutRequest, colour: Colour, previous_digest: str | None) -> Rollout:
         plan: Plan = replace(request.plan, manifests=tuple(request.manifests[colour]))

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from .errors import Held
 from .freeze import Window, closed
 from .gates import FREEZE, INCIDENTS, STAGING, Required
 from .incidents import Incident
+from .state import Phase, Rollout
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,19 @@ def admission(required: Required, seen: Circumstances, now: datetime) -> tuple[V
 
 def refused(verdicts: Iterable[Verdict]) -> tuple[str, ...]:
     return tuple(reason for verdict in verdicts for reason in verdict.refused)
+
+
+def require_idle(rollout: Rollout | None) -> None:
+    """Held while that rollout, the one that is not over there, is on its way. A warm window is in nobody's
+    way."""
+    if rollout is None or rollout.phase.reached(Phase.PROMOTED):
+        return
+    where = rollout.target
+    raise Held(
+        f"{rollout.release.name} of {where.service} is already on its way to {where.environment}: "
+        f"{rollout.phase}, asked for by {rollout.requested_by}, held by "
+        f"{rollout.holder or rollout.requested_by}. Wait, or: ops abort {where.service} {where.environment}"
+    )
 
 
 def unknown_fixes(fixes: Sequence[str], incidents: Iterable[Incident]) -> tuple[str, ...]:

@@ -87,10 +87,7 @@ def quorum(
     unless the rule allows self-review. One person is one vote, also with two roles. A rejection by anybody
     entitled decides. A vote on other outcomes than `evidence`, the present ones, is void; so is one that is
     older at `now` than the rule lets it be."""
-    own_work: dict[str, str] = {}
-    if not rule.self_review:
-        own_work = dict.fromkeys(authors, "wrote part of the release")
-        own_work[requester] = "asked for the release"
+    own = own_work(rule, requester, authors)
     refused: list[str] = []
     void: list[str] = []
     counted: dict[str, Vote] = {}
@@ -101,8 +98,8 @@ def quorum(
         elif vote.option != APPROVE:
             rejected = True
             refused.append(f"rejected by {vote.user} as {vote.role}")
-        elif vote.user in own_work:
-            refused.append(f"{vote.user} {own_work[vote.user]} and may not approve it")
+        elif vote.user in own:
+            refused.append(f"{vote.user} {own[vote.user]} and may not approve it")
         elif vote.user in counted:
             refused.append(f"{vote.user} answered twice; one person is one vote")
         elif changed := vote.evidence.changes(evidence):
@@ -117,6 +114,13 @@ def quorum(
     )
     met = not missing and not rejected
     return QuorumResult(met, missing, (*refused, *void), tuple(counted.values()), tuple(void))
+
+
+def own_work(rule: ApprovalRule, requester: str, authors: Iterable[str] = ()) -> dict[str, str]:
+    """Users whose votes do not count whatever their roles are, and why, in words after the name."""
+    if rule.self_review:
+        return {}
+    return {**dict.fromkeys(authors, "wrote part of the release"), requester: "asked for the release"}
 
 
 def void_reasons(

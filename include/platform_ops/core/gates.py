@@ -34,6 +34,8 @@ FREEZE = "freeze"
 OF_THE_ENVIRONMENT = (STAGING, INCIDENTS, FREEZE)
 """What the world must be like; asked when a run begins and again at the last moment. Their subject is an
 environment."""
+SIGNATURES = "signatures"
+"""Of a commit; the catalog requires it, not the policy."""
 GATES = (*OF_THE_SOURCE, *OF_THE_IMAGE, *OF_THE_ENVIRONMENT)
 """Every gate that something here can decide."""
 

@@ -83,6 +83,10 @@ class Plan:
         if self.replicas < 1:
             raise ValueError("a colour has at least one replica")
 
+    def steps_for(self, *, first_release: bool) -> tuple[Step, ...]:
+        """Without an old colour there is nothing to share the traffic with: 100 % after verification."""
+        return self.steps[-1:] if first_release else self.steps
+
     def to_json(self) -> dict[str, Any]:
         return {key: _encode(value) for key, value in asdict(self).items()}
 

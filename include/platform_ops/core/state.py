@@ -166,8 +166,7 @@ class Rollout:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """Without an old colour there is nothing to share the traffic with: 100 % after verification."""
-        return self.plan.steps[-1:] if self.first_release else self.plan.steps
+        return self.plan.steps_for(first_release=self.first_release)
 
     @property
     def phase_began(self) -> datetime:

@@ -118,6 +118,18 @@ def promql(expression: str, *, namespace: str, service: str, colour: str, window
     )
 
 
+def condition(trigger: Trigger) -> str:
+    """What breaches it, in words: `more than 1 % of the requests failed`."""
+    below = trigger.comparison is Comparison.BELOW
+    if trigger.kind is Kind.LEVEL:
+        side = "below" if below else "above"
+        return f"{trigger.name} {side} {trigger.threshold:g} in all samples of one series"
+    side = (
+        ("at most" if below else "at least") if trigger.at_once else ("less than" if below else "more than")
+    )
+    return f"{side} {100 * trigger.threshold:g} % of the {trigger.events} {trigger.defect}"
+
+
 _COLOUR = 'envoy_cluster_name=~"$namespace/$service-$colour/.*"'
 REQUESTS = f"envoy_cluster_upstream_rq{{{_COLOUR}}}"
 ERRORS = f'envoy_cluster_upstream_rq{{{_COLOUR},envoy_response_code=~"5.."}}'

@@ -134,11 +134,7 @@ async def record_approvals(desk: wiring.Desk, run: Run) -> None:
     outcomes. A vote on other outcomes than the present ones does not count."""
     promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
     rule = desk.catalog.approval_rule(run.service, run.environment, hotfix=is_hotfix(run.dag_id))
-    served = await desk.ledger.promotions.verified(run.service, run.environment)
-    emails = await desk.source.authors(
-        run.service, promotion.release.commit, served[0].commit if served else None
-    )
-    authors = desk.catalog.users_of(emails)
+    authors = await desk.candidates.authors(run.service, run.environment, promotion.release.commit)
     answers = await desk.airflow.votes(run.dag_id, run.run_id)
     votes = [
         Vote(

@@ -13,7 +13,7 @@ from airflow.sdk import TaskGroup
 
 from platform_ops import wiring
 from platform_ops.core.errors import GateClosed
-from platform_ops.core.gates import COVERAGE, IN_PODS, PASSED, SUITES, input_digest, judge_coverage
+from platform_ops.core.gates import COVERAGE, IN_PODS, PASSED, SUITES, judge_coverage
 from platform_ops.core.records import GateResult, Promotion
 
 from .source_pod import RESULT_FILE, SourcePod, bundle_link, require_result
@@ -78,38 +78,9 @@ class Inputs:
 
 async def _inputs(desk: wiring.Desk, run: Run, gate: str) -> Inputs:
     promotion = await desk.ledger.promotions.of_run(run.dag_id, run.run_id)
-    order = gate_order(desk, run.service, gate)
-    digest = input_digest(
-        tree=await desk.source.tree_of(run.service, promotion.commit),
-        image=desk.settings.need("gates_image").rpartition("@")[2],
-        order=order,
-        policy=desk.gate_policy.version,
-    )
+    order = desk.gate_inputs.order(run.service, gate)
+    digest = await desk.gate_inputs.digest(run.service, promotion.commit, gate)
     return Inputs(promotion, order, digest)
-
-
-def gate_order(desk: wiring.Desk, service: str, gate: str) -> dict[str, Any]:
-    """What the gate runner is asked for, from catalog and policy."""
-    entry = desk.catalog.service(service).gates
-    suite = gate in SUITES
-    order: dict[str, Any] = {
-        "gate": gate,
-        "tool": "pytest" if suite else getattr(entry, gate),
-        "paths": _paths(entry, gate),
-        "import_paths": list(entry.import_paths),
-        "seconds": int(desk.gate_policy.limit(gate).total_seconds()),
-    }
-    if suite:
-        return {**order, "covered": list(entry.covered), "skips_allowed": entry.skips_allowed}
-    if gate == "types":
-        return {**order, "strict": entry.strict_types}
-    return {**order, "line_length": entry.line_length}
-
-
-def _paths(entry: Any, gate: str) -> list[str]:
-    if gate in SUITES:
-        return list(getattr(entry, gate))
-    return list(entry.typed if gate == "types" else entry.paths)
 
 
 async def _take_kept(desk: wiring.Desk, run: Run, *, gate: str) -> GateResult | None:

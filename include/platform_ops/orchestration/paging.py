@@ -21,11 +21,11 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException
 
 from platform_ops import wiring
+from platform_ops.catalog import way
 from platform_ops.core.errors import NotFound, OpsError
 from platform_ops.core.paging import Failure, ended_badly_page, page_key, page_of
 from platform_ops.core.reports import Report
 
-from . import way
 from .step import Run, at_desk, run_to_end
 
 log = logging.getLogger(__name__)

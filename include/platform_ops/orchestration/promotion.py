@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 
 from platform_ops import wiring
+from platform_ops.catalog import way
 from platform_ops.core.digest_holds import require_free
-from platform_ops.core.errors import GateClosed, NotFound
+from platform_ops.core.errors import GateClosed
 from platform_ops.core.gates import shown
-from platform_ops.core.release import Release, release_name
+from platform_ops.core.release import Release
 
-from . import artefact, way
+from . import artefact
 from .changes import note_changes
 from .releasing import promoted, require_mergeable
 from .rollout import require_live_fixes
@@ -25,28 +25,23 @@ async def resolve(desk: wiring.Desk, run: Run) -> None:
     """Decide which release this run is about and write it to the ledger: every later step reads it there."""
     if run.requested_by != AUTOMATIC:
         desk.catalog.require_requester(run.service, run.environment, run.requested_by)
-    if way.builds(run.environment):
-        commit = await _commit_to_build(desk, run)
-        version = await desk.source.version_at(run.service, commit)
-        digest = None
-        built = await desk.ledger.releases.find(run.service, release_name(version, commit))
-        if built is not None:
-            await _require_free(desk, run, built)
-    else:
-        release = await _release_to_take(desk, run)
-        await require_live_fixes(desk, run.service, run.environment, release.commit)
-        await _require_free(desk, run, release)
-        commit, version, digest = release.commit, release.version, release.digest
+    candidate = await desk.candidates.choose(
+        run.service, run.environment, str(run.params.get("release") or "")
+    )
+    if not way.builds(run.environment):
+        await require_live_fixes(desk, run.service, run.environment, candidate.commit)
+    if candidate.release is not None:
+        await _require_free(desk, run, candidate.release)
     if way.goes_live(run.environment):
-        await require_mergeable(desk, run, commit)
+        await require_mergeable(desk, run, candidate.commit)
     promotion = await desk.ledger.promotions.open(
         dag_id=run.dag_id,
         run_id=run.run_id,
         service=run.service,
         environment=run.environment,
-        commit=commit,
-        version=version,
-        digest=digest,
+        commit=candidate.commit,
+        version=candidate.version,
+        digest=None if way.builds(run.environment) else candidate.digest,
         requested_by=run.requested_by,
         url=run.log_url,
         fixes=_fixes(run.params.get("fixes")),
@@ -74,37 +69,6 @@ async def _require_free(desk: wiring.Desk, run: Run, release: Release) -> None:
     """GateClosed while the release's digest is on hold here or in an environment before."""
     held = await desk.ledger.digest_holds.standing(run.service, run.environment, release.digest)
     require_free(held, f"{run.service}/{run.environment}", release.name)
-
-
-async def _commit_to_build(desk: wiring.Desk, run: Run) -> str:
-    typed = run.params.get("release")
-    if not typed:
-        branch = desk.catalog.environment(run.service, run.environment).branch
-        return await desk.source.head(run.service, branch)
-    release = await desk.ledger.releases.find(run.service, typed)
-    if release is None:
-        raise NotFound(
-            f"No release {typed!r} of {run.service} was built. Leave the field empty for the branch's head."
-        )
-    return release.commit
-
-
-async def _release_to_take(desk: wiring.Desk, run: Run) -> Release:
-    """The typed release, or the newest one that the environment before this one has verified."""
-    before = way.environment_before(run.environment)
-    verified = await desk.ledger.promotions.verified(run.service, before)
-    typed = run.params.get("release")
-    for release in verified:
-        if not typed or typed in (release.name, release.digest):
-            return release
-    raise GateClosed(_refusal(typed, run, before, verified))
-
-
-def _refusal(typed: str | None, run: Run, before: str, verified: Sequence[Release]) -> str:
-    if not verified:
-        return f"{before} has not verified any release of {run.service} yet: promote one there first."
-    names = ", ".join(release.name for release in verified[:10])
-    return f"{typed!r} is not verified in {before}. {run.environment} would take: {names}."
 
 
 async def build(desk: wiring.Desk, run: Run) -> None:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from platform_ops import wiring
+from platform_ops.catalog import way
 from platform_ops.core.branching import may_advance, merge_parents
 from platform_ops.core.changelog import Changelog, changelog, merge_message, tag_message
 from platform_ops.core.errors import GateClosed
@@ -18,7 +19,6 @@ from platform_ops.core.rollout import Phase
 from platform_ops.core.source import BranchState, NewTag, VersionTag
 from platform_ops.core.versions import Version, next_version
 
-from . import way
 from .step import Run
 
 ACTOR = "platform-ops"

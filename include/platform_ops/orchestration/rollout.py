@@ -21,6 +21,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from platform_ops import wiring
+from platform_ops.catalog import way
 from platform_ops.controller.returning import OnTheWay, Wanted
 from platform_ops.controller.views import RolloutView
 from platform_ops.core.errors import GateClosed
@@ -29,7 +30,6 @@ from platform_ops.core.records import Promotion
 from platform_ops.core.rollout import Phase
 from platform_ops.core.state import Rollout
 
-from . import way
 from .step import Run, at_desk, run_to_end
 
 log = logging.getLogger(__name__)

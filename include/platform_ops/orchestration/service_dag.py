@@ -9,11 +9,12 @@ from typing import Any
 from airflow.sdk import DAG, Asset, Param
 
 from platform_ops import wiring
+from platform_ops.catalog import way
 from platform_ops.catalog.models import ENVIRONMENTS
 from platform_ops.core.hotfix import KIND
 from platform_ops.core.hotfix import hotfix_dag as dag_of_hotfix
 
-from . import paging, way
+from . import paging
 from .branch import branch_asset, promoted_asset
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)

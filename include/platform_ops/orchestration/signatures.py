@@ -7,11 +7,12 @@ from typing import Any
 
 from platform_ops import wiring
 from platform_ops.core.errors import GateClosed
+from platform_ops.core.gates import SIGNATURES
 from platform_ops.core.records import Promotion
 
 from .step import Run
 
-GATE = "signatures"
+GATE = SIGNATURES
 SHOWN = 5
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from platform_ops.catalog.models import ENVIRONMENTS
 from platform_ops.core.errors import NotFound
+
+from .models import ENVIRONMENTS
 
 
 def place_of(dag_id: str) -> tuple[str, str]:
