@@ -7,12 +7,14 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from fakes import MIDNIGHT, MemoryHandChanges, MemoryJournal
 from hand_scenes import ROLLOUT
 
 from platform_ops.adapters.ledger import Ledger
 from platform_ops.core.drift import Deed, HandChange, Outcome, Subject
+from platform_ops.core.errors import PermanentError
 from platform_ops.core.records import Entry
 from platform_ops.core.release import Colour
 
@@ -80,3 +82,16 @@ async def test_the_same_again_after_its_end_is_a_new_row(tables: tuple[Any, Any]
     assert second.number > first.number
     assert (await changes.newest(CHANGE.event)).ended_at is None
     assert await changes.newest("another") is None
+
+
+async def test_what_another_version_judged_is_said_and_not_guessed(ledger: Ledger, owner_dsn: str) -> None:
+    await ledger.rollouts.insert(replace(ROLLOUT, id=ID), replace(entry("note"), what="Open"))
+    change = await ledger.hand_changes.begin(CHANGE, entry("intent"))
+    async with await psycopg.AsyncConnection.connect(owner_dsn, autocommit=True) as newer:
+        await newer.execute(
+            "UPDATE ledger.hand_changes SET deed = 'Mirror' WHERE number = %s", (change.number,)
+        )
+    with pytest.raises(
+        PermanentError, match=r"judged by another version of platform-ops .*: update this one"
+    ):
+        await ledger.hand_changes.of_rollout(ID)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from platform_ops.core.drift import Deed, HandChange, Outcome, Subject
+from platform_ops.core.errors import PermanentError
 from platform_ops.core.records import Entry
 from platform_ops.core.release import Colour
 
@@ -72,6 +73,17 @@ class HandChangeTable:
 
 
 def _change(row: Row) -> HandChange:
+    """PermanentError for what another version wrote and this one cannot read."""
+    try:
+        return _read(row)
+    except ValueError as unknown:
+        raise PermanentError(
+            f"change by hand {row['number']} of {row['service']}/{row['environment']} was judged by another "
+            f"version of platform-ops ({unknown}): update this one"
+        ) from unknown
+
+
+def _read(row: Row) -> HandChange:
     return HandChange(
         event=row["event"],
         at=row["at"],
