@@ -173,7 +173,7 @@ def _show_triggers(found: Iterable[TriggerState]) -> None:
 
 
 def _unknown(part: NotKnown) -> str:
-    return f"{UNKNOWN}: {part.why}"
+    return f"{UNKNOWN}: {part.why}" if part.away else part.why
 
 
 def _lines(*lines: str) -> None:

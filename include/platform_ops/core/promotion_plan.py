@@ -205,7 +205,8 @@ def timeline(plan: Plan, *, wait_timer: timedelta, first_release: bool) -> Timel
 
 
 def _steps(plan: Plan, wait_timer: timedelta, first_release: bool) -> Iterator[PlannedStep]:
-    yield PlannedStep("approve", _NOTHING, wait_timer, "the wait timer, beside the votes")
+    timer = "the wait timer, beside the votes" if wait_timer else "no wait timer"
+    yield PlannedStep("approve", _NOTHING, wait_timer, timer)
     if plan.migration is not None:
         note = f"the schema first, as Job {plan.migration.job}: at most {in_words(plan.migration.deadline)}"
         yield PlannedStep("migrate", _NOTHING, _NOTHING, note)
