@@ -15,8 +15,8 @@ pytestmark = pytest.mark.platform
 
 def dags_test(airflow: OwnAirflow, dag_id: str) -> subprocess.CompletedProcess[str]:
     """It survives SIGTERM now and then, so a SIGKILL follows."""
-    command = ("timeout", "-k", "5", "150", "airflow", "dags", "test", dag_id)
-    return airflow.platform.run(*command, settings=airflow.settings(), seconds=170)
+    command = ("timeout", "-k", "5", "270", "airflow", "dags", "test", dag_id)
+    return airflow.platform.run(*command, settings=airflow.settings(), seconds=290)
 
 
 def test_a_promotion_that_gets_there_exits_with_0(

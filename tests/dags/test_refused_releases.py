@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ from own_platform import OwnPlatform
 from test_promotion_runs import NAMESPACES, SOLVER, served
 
 from local_platform.sources import ServiceRepository, edit
-from platform_ops import wiring
 
 pytestmark = pytest.mark.platform
 
@@ -49,23 +47,11 @@ def test_production_refuses_what_staging_has_not_verified_and_lists_what_it_woul
     assert first.release in page
 
 
-def went_back(airflow: OwnAirflow, release: Way) -> bool:
-    """Another test's rollback has put it on hold."""
-    digest = airflow.audit(release.runs["development"])["promotion"]["digest"]
-
-    async def held() -> bool:
-        async with wiring.connect() as desk:
-            return bool(await desk.ledger.digest_holds.standing(SOLVER, "production", digest))
-
-    return asyncio.run(held())
-
-
 def test_a_reject_closes_the_other_seats_and_ends_the_run(
     airflow: OwnAirflow, platform: OwnPlatform, first: Way
 ) -> None:
     before = served(platform, "production")
-    if went_back(airflow, first):
-        airflow.ops_as("devops", "release-digest", SOLVER, first.release, "--why", "it was a test's rollback")
+    airflow.end_hold(SOLVER, first.release)
     one_of_three = Voters(airflow, {"senior_developer": ("senior1",)}, rejecting=frozenset({"senior1"}))
     with one_of_three.at_work() as voters:
         run = airflow.run(f"promote_{SOLVER}_production")

@@ -117,6 +117,7 @@ def on_its_way(digest: str) -> Iterator[list[Rollout]]:
 def urgent(airflow: OwnAirflow, solver: ServiceRepository, first: Way, second: Way) -> Iterator[Urgent]:
     airflow.write_catalog(generate_load)
     commit = push_hotfix(solver)
+    airflow.end_hold(SOLVER, second.release)
     slow = airflow.audit(second.runs["development"])["promotion"]["digest"]
     with on_its_way(slow) as ended, Voters(airflow, EVERYBODY).at_work():
         run = airflow.run(HOTFIX, commit=BRANCH, why="nobody can log in", incident="INC-7")
