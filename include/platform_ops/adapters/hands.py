@@ -198,8 +198,9 @@ def _hand(item: Object) -> str:
 
 
 def _when(entry: Object) -> tuple[bool, str, bool]:
-    """Times are whole seconds: within one of them a hand is told before us. A change of the scale has no time;
-    it is one of the number of pods, which we take from its owner when we write it, so its entry is newer."""
+    """Times are whole seconds: within one of them a hand is told before us. A change of the scale has no
+    time; it is one of the number of pods, which we take from its owner when we write it, so its entry is
+    newer."""
     ours = entry.get("manager") == FIELD_MANAGER
     untimed = "time" not in entry and not ours
     return (untimed, str(entry.get("time", "")), not ours)
