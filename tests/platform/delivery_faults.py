@@ -17,8 +17,8 @@ from time import time
 
 import httpx
 from delivery_load import sending
-from delivery_table import ENVIRONMENT, Options, Row, placed
-from own_platform import WITHOUT_AIRFLOW, own_platform
+from delivery_table import ENVIRONMENT, RELEASING, Options, Row, placed
+from own_platform import own_platform
 from releasing import SERVICE, Defect, Place, until
 
 from local_platform.demo.load import Record
@@ -150,7 +150,7 @@ async def _going_back_without(place: Place, rollout_id: str, colour: Colour) -> 
 # -------------------------------------------------------------------- looking
 def _at_place(work: Callable[[Place], Awaitable[list[Row]]]) -> list[Row]:
     with own_platform() as platform, tempfile.TemporaryDirectory() as folder:
-        platform.up(*WITHOUT_AIRFLOW)
+        platform.up(*RELEASING)
 
         async def placed_work() -> list[Row]:
             async with placed(platform, Path(folder)) as place:

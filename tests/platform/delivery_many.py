@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from delivery_faults import production
-from delivery_objects import objects
+from delivery_objects import PODS, objects
 from delivery_table import ENVIRONMENT, Options, Row, p95
 from own_platform import OwnPlatform, own_platform
 
@@ -104,7 +104,8 @@ async def _prepared(platform: OwnPlatform) -> list[str]:
     finally:
         await kube.aclose()
     async with wiring.connect(Settings.of(platform.settings)) as desk:
-        plan = replace(production(), steps=(Step(25, timedelta(hours=2)), Step(100, timedelta(0))))
+        steps = (Step(25, timedelta(hours=2)), Step(100, timedelta(0)))
+        plan = replace(production(), steps=steps, replicas=PODS)
         rollouts = [_rollout(target, plan, desk.clock.now()) for target in targets]
         for rollout in rollouts:
             await desk.ledger.rollouts.insert(rollout, _opened(rollout))

@@ -74,7 +74,7 @@ async def drive(ids: list[str], seconds: float) -> dict[str, object]:
             "queries": await _queries(desk) - asked,
         }
         ended = [task for task in tasks if task.done()]
-        assert not ended, f"{len(ended)} rollouts ended: {ended[0]}"
+        assert not ended, f"{len(ended)} rollouts ended: {ended[0].result().reason}"
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

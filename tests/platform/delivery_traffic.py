@@ -17,8 +17,8 @@ from pathlib import Path
 
 import yaml
 from delivery_load import Sent, sending
-from delivery_table import Options, Row, placed
-from own_platform import WITHOUT_AIRFLOW, own_platform
+from delivery_table import RELEASING, Options, Row, placed
+from own_platform import own_platform
 from releasing import Place
 
 from local_platform.layout import CHECKOUT
@@ -63,7 +63,7 @@ class Counted:
 
 def measure(options: Options) -> list[Row]:
     with own_platform() as platform, tempfile.TemporaryDirectory() as name:
-        platform.up(*WITHOUT_AIRFLOW)
+        platform.up(*RELEASING)
         folder = Path(name)
         without = str(without_draining(folder / "manifests"))
         drained = asyncio.run(_counted(placed(platform, folder), options.requests))
