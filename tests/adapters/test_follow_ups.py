@@ -57,10 +57,9 @@ async def ends(ledger: Ledger, promotion: Promotion, phase: Phase) -> None:
     clock = ledger.promotions._clock
     world = World(clock)
     world.serve(Colour.BLUE, V1)
+    migrations = WorldMigrations(world)
     controller = RolloutController(
-        Ports(
-            world, world, world, world, ledger, clock, NoCrashPoints(), world, WorldMigrations(world)
-        )  # fmt: skip
+        Ports(world, world, world, world, ledger, clock, NoCrashPoints(), world, migrations)
     )
     asked = replace(
         request(V2, PLAN), dag_id=promotion.dag_id, run_id=promotion.run_id, promotion_id=promotion.id

@@ -11,8 +11,8 @@ import yaml
 
 from platform_ops.core.errors import CatalogError
 
-# libyaml's, where PyYAML was built with it: a catalog of hundreds of services is read by every parsing of a DAG
-# file, and the loader in Python takes seconds for it.
+# libyaml's, where PyYAML was built with it: every parsing of a DAG file reads the catalog, and for hundreds
+# of services the loader in Python takes seconds.
 _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _DEEPEST = 100

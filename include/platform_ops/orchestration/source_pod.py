@@ -21,8 +21,8 @@ from platform_ops.core.errors import GateClosed
 LINK_EXPIRES = timedelta(minutes=15)
 RESULT_FILE = "/airflow/xcom/return.json"
 
-# Made once: each object of the Kubernetes client reads the client's whole configuration, for every pod of every
-# DAG a quarter of the time of parsing.
+# Made once: each object of the Kubernetes client copies the client's whole configuration, and for every pod
+# of every DAG that was a quarter of the time of parsing.
 _TMP = k8s.V1Volume(name="tmp", empty_dir=k8s.V1EmptyDirVolumeSource())
 _TMP_MOUNT = k8s.V1VolumeMount(name="tmp", mount_path="/tmp")
 
