@@ -1,6 +1,6 @@
 """Requests of users, sent by a process of their own: who measures must not slow down what is measured.
 
-    python tests/platform/delivery_load.py URL HOST OUT RATE NUMBER
+    python tests/platform/delivery_load.py URL HOST OUT RATE
 
 The load generator of the demonstration with the stand-in's slow path; a slow request takes longer here than
 a colour lives on after it lost its traffic, so that every switch cuts through some of them.
@@ -38,9 +38,11 @@ class Sent:
     path: Path
     process: subprocess.Popen[bytes]
 
-    @property
-    def going_on(self) -> bool:
-        return self.process.poll() is None
+    def number(self) -> int:
+        """How many were answered so far."""
+        assert self.process.poll() is None, f"the load ended with {self.process.returncode}"
+        with self.path.open("rb") as lines:
+            return sum(chunk.count(b"\n") for chunk in iter(lambda: lines.read(2**20), b""))
 
     def records(self) -> Iterator[Record]:
         """One after the other: there may be hundreds of thousands. An unfinished last line is left out."""
@@ -51,18 +53,17 @@ class Sent:
 
 
 @contextmanager
-def sending(place: Place, rate: float, number: int = 0) -> Iterator[Sent]:
-    """`rate` requests a second, `number` in all, or until the block ends; then all have been answered."""
+def sending(place: Place, rate: float) -> Iterator[Sent]:
+    """`rate` requests a second until the block ends; then all have been answered."""
     out = place.folder / f"load-{len(list(place.folder.glob('load-*')))}.ndjson"
     host = urlsplit(place.target.url).netloc
-    words = [sys.executable, __file__, place.gateway_url, host, str(out), str(rate), str(number)]
+    words = [sys.executable, __file__, place.gateway_url, host, str(out), str(rate)]
     out.touch()
     sent = Sent(out, subprocess.Popen(words))
     try:
         yield sent
     finally:
-        if sent.going_on:
-            sent.process.send_signal(signal.SIGTERM)
+        sent.process.send_signal(signal.SIGTERM)
         try:
             sent.process.wait(60)
         except subprocess.TimeoutExpired:
@@ -72,18 +73,18 @@ def sending(place: Place, rate: float, number: int = 0) -> Iterator[Sent]:
     assert sent.process.returncode == 0, f"the load ended with {sent.process.returncode}"
 
 
-async def _send(load: Load, rate: float, number: int) -> None:
+async def _send(load: Load, rate: float) -> None:
     for one in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(one, load.stopping.set)
     orphaned = asyncio.create_task(parent_gone())
     orphaned.add_done_callback(lambda _: load.stopping.set())
-    await load.run(rate, number / rate if number else None)
+    await load.run(rate)
     orphaned.cancel()
 
 
-def main(url: str, host: str, path: str, rate: str, number: str) -> None:
+def main(url: str, host: str, path: str, rate: str) -> None:
     with Path(path).open("w", encoding="utf-8", buffering=1) as out:
-        asyncio.run(_send(Load(url, host, out, MIX), float(rate), int(number)))
+        asyncio.run(_send(Load(url, host, out, MIX), float(rate)))
 
 
 if __name__ == "__main__":

@@ -100,12 +100,12 @@ def without_draining(folder: Path) -> Path:
 
 
 async def _counted(desk: AbstractAsyncContextManager[Place], number: int) -> Counted:
-    """Two releases take turns for as long as the requests last."""
+    """Two releases take turns until so many requests were answered and the promotion on the way is over."""
     counted = Counted()
     async with desk as place:
         releases = [(await place.serving())[0], await place.built()]
-        with sending(place, RATE, number) as sent:
-            while sent.going_on:
+        with sending(place, RATE) as sent:
+            while sent.number() < number:
                 releases.reverse()
                 await _promoted(place, releases[0])
                 counted.promotions += 1
