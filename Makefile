@@ -10,7 +10,7 @@ unexport KUBECONFIG
 export PATH := $(CURDIR)/$(VENV):$(CURDIR)/.platform/bin:$(PATH):$(CURDIR)/.platform/debian/usr/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help train setup demo up status down reset test lint lock test-cluster test-long bench-platform bench-analyzer bench-decisions
+.PHONY: help train setup demo up status down reset test lint lock test-cluster test-long bench-platform bench-delivery bench-analyzer bench-decisions
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ test-cluster: setup ## the system tests against another cluster: make test-clust
 
 bench-platform: setup ## the figures: start, memory, the cluster double, the gateway, takeovers (a platform of its own)
 	@PYTHONPATH=tests $(VENV)/python tests/platform/bench_platform.py
+
+bench-delivery: setup ## what delivery costs its users and Airflow, on platforms of its own (REQUESTS=300000, ARGS="--only asked,parse")
+	@PYTHONPATH=tests REQUESTS="$(REQUESTS)" $(VENV)/python tests/platform/bench_delivery.py $(ARGS)
 
 bench-decisions: setup ## the rules on simulated traffic: false rollbacks, time to catch bad releases (ARGS=--write: into the docs)
 	@$(VENV)/python tests/unit/bench_decisions.py $(ARGS)

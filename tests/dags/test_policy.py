@@ -121,6 +121,14 @@ def test_params_have_defaults_that_their_own_schema_accepts(dags: dict[str, Any]
         dag.params.validate()
 
 
+def test_the_form_is_the_dags_and_no_task_carries_a_copy_of_it(dags: dict[str, Any]) -> None:
+    """A copy costs more than the task itself when the DAG is serialised."""
+    assert set(dags["promote_llm-service_production"].params) == {"release", "fixes"}
+    assert set(dags["rollback_llm-service_production"].params) == {"to", "reason"}
+    copies = {(dag_id, task.task_id) for dag_id, dag in dags.items() for task in dag.tasks if task.params}
+    assert copies == set()
+
+
 def test_approvals_time_out_by_their_response_and_never_by_execution(dags: dict[str, Any]) -> None:
     votes = [task for dag in dags.values() for task in dag.tasks if ".vote_" in task.task_id]
     assert len(votes) == len(SERVICES) * (1 + 3 + 2)

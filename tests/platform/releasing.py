@@ -49,10 +49,29 @@ class Defect(StrEnum):
     CHECK_FAILS = "a check fails, whoever asks"
     FAILS_FOR_USERS = "a check passes on the preview and fails on the way that users come"
     DOES_NOT_START = "the process ends at once"
+    FAILS_WHEN_TOLD = "users get as many errors as `POST /fault?share` said; probes and metrics go on"
 
 
 _METRICS = r"    async def metrics\(self, _: Request\) -> Response:\n"
 _BROKEN = '        if {condition}:\n            return _answer({{"detail": "no figures"}}, 500)\n'
+_TOLD = """    solver = Starlette(routes=Solver(lifecycle or Lifecycle()).routes())
+    told = {"share": 0.0, "asked": 0}
+
+    async def application(scope, receive, send):
+        path = scope.get("path", "/metrics")
+        if path == "/fault":
+            told["share"] = float(scope["query_string"])
+            await _answer({"share": told["share"]})(scope, receive, send)
+            return
+        if path not in ("/liveness", "/readiness", "/metrics"):
+            before, told["asked"] = told["asked"], told["asked"] + 1
+            if int(told["asked"] * told["share"]) > int(before * told["share"]):
+                await _answer({"detail": "as told"}, 500)(scope, receive, send)
+                return
+        await solver(scope, receive, send)
+
+    return application
+"""
 _EDITS = {
     Defect.CHECK_FAILS: ("app.py", _METRICS, _BROKEN.format(condition="True")),
     Defect.FAILS_FOR_USERS: (
@@ -60,6 +79,7 @@ _EDITS = {
         _METRICS,
         _BROKEN.format(condition='"x-platform-colour" not in _.headers'),
     ),
+    Defect.FAILS_WHEN_TOLD: ("app.py", r'    """The application of one process\."""\n', _TOLD),
     Defect.DOES_NOT_START: (
         "__main__.py",
         r"from __future__ import annotations\n",

@@ -357,6 +357,7 @@ def test_a_service_that_stands_twice_is_named_with_both_lines() -> None:
         pytest.param("", "services.yaml:1: services: is required", id="empty"),
         pytest.param("- a\n- b\n", "must be a mapping", id="a-list"),
         pytest.param("a: [1,\nb: 2\n", "is no valid YAML", id="broken"),
+        pytest.param("a: " + "[" * 10**5 + "]" * 10**5, "nested more than 100 levels", id="very-deep"),
         pytest.param("a: *nothing\n", "undefined alias", id="unknown-alias"),
         pytest.param("a: !!python/object:os.system x\n", "is no valid YAML", id="a-python-object"),
     ],

@@ -43,6 +43,13 @@ async def test_a_full_call_does_not_wait_for_the_window() -> None:
         assert await asyncio.gather(gathering.ask(1), gathering.ask(2)) == [1, 4]
 
 
+async def test_no_call_holds_more_than_it_may_however_many_ask_in_one_moment() -> None:
+    squares = Squares()
+    gathering = Gathering(squares, window=0.01, at_most=3)
+    assert await asyncio.gather(*(gathering.ask(n) for n in range(7))) == [n * n for n in range(7)]
+    assert squares.calls == [(0, 1, 2), (3, 4, 5), (6,)]
+
+
 async def test_what_the_call_raises_everybody_gets_and_the_next_one_is_tried_again() -> None:
     answers = iter([Unavailable("away"), {1: 10, 2: 20}])
 

@@ -14,7 +14,8 @@ WINDOW = 0.05
 
 
 class Gathering(Generic[K, V]):
-    """`ask(key)` waits for `answer(keys)`, which is called once for all keys of a window, each once.
+    """`ask(key)` waits for `answer(keys)`, which is called once for all keys of a window, each once; of more
+    than `at_most` keys, once for each portion of so many.
 
     `answer` returns a value for every key, or the error of that key alone; what it raises, everybody gets who
     asked in that window.
@@ -39,7 +40,7 @@ class Gathering(Generic[K, V]):
             asked = self._asked[key] = asyncio.get_running_loop().create_future()
             if len(self._asked) == 1:
                 self._later(self._window)
-            elif len(self._asked) >= self._at_most:
+            elif len(self._asked) == self._at_most:
                 self._later(0)
         # Somebody who stops waiting must not take the answer from the others.
         return await asyncio.shield(asked)
@@ -51,9 +52,12 @@ class Gathering(Generic[K, V]):
 
     async def _call(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        asked, self._asked = self._asked, {}
+        asked = {key: self._asked.pop(key) for key in tuple(self._asked)[: self._at_most]}
         if not asked:
             return
+        if self._asked:
+            # More came in one moment than one call may hold: they have waited long enough.
+            self._later(0)
         answers: Mapping[K, V | BaseException]
         try:
             answers = await self._answer(tuple(asked))

@@ -11,6 +11,13 @@ import yaml
 
 from platform_ops.core.errors import CatalogError
 
+# libyaml's, where PyYAML was built with it: every parsing of a DAG file reads the catalog, and for hundreds
+# of services the loader in Python takes seconds.
+_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_DEEPEST = 100
+"""Levels. libyaml's composer ends the process where the one in Python would raise RecursionError."""
+
 Key = str | int
 KeyPath = tuple[Key, ...]
 
@@ -72,8 +79,9 @@ def dotted(path: Sequence[Key]) -> str:
 
 def parse(text: str, file: str) -> Source:
     """The data of a YAML text. CatalogError when it is no YAML, with the line."""
-    loader = yaml.SafeLoader(text)
+    loader = _LOADER(text)
     try:
+        _refuse_depth(text)
         root = loader.get_single_node()
         source = Source(data=None, lines={})
         source.data = _value(loader, root, (), source) if root is not None else {}
@@ -82,6 +90,17 @@ def parse(text: str, file: str) -> Source:
     finally:
         loader.dispose()
     return source
+
+
+def _refuse_depth(text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _DEEPEST:
+            raise RecursionError(f"nested more than {_DEEPEST} levels deep")
 
 
 def read(path: Path) -> Source:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import DAG, Asset, Param
+from airflow.sdk.definitions.param import ParamsDict
 
 from platform_ops import wiring
 from platform_ops.catalog import way
@@ -27,7 +29,7 @@ def promotions() -> Iterator[tuple[str, str]]:
             yield service, environment
 
 
-def promotion_dag(service: str, environment: str, doc: str | None) -> DAG:
+def promotion_dag(service: str, environment: str, doc: str | None) -> AbstractContextManager[DAG]:
     """`promote_<service>_<environment>`: one run at a time."""
     return _dag(
         "promote",
@@ -41,7 +43,7 @@ def promotion_dag(service: str, environment: str, doc: str | None) -> DAG:
     )
 
 
-def rollback_dag(service: str, environment: str, doc: str | None) -> DAG:
+def rollback_dag(service: str, environment: str, doc: str | None) -> AbstractContextManager[DAG]:
     """`rollback_<service>_<environment>`: started by a person, or by the controller to tell of its own."""
     reason = _text("Reason", "For the journal: why you go back.")
     earlier = Param(
@@ -63,7 +65,7 @@ def rollback_dag(service: str, environment: str, doc: str | None) -> DAG:
     )
 
 
-def reclaim_dag(service: str, environment: str, doc: str | None) -> DAG:
+def reclaim_dag(service: str, environment: str, doc: str | None) -> AbstractContextManager[DAG]:
     """`reclaim_<service>_<environment>`: started by a person."""
     return _dag(
         "reclaim",
@@ -82,7 +84,7 @@ def hotfixes() -> Iterator[tuple[str, str]]:
         yield service, ENVIRONMENTS[-1]
 
 
-def hotfix_dag(service: str, environment: str, doc: str | None) -> DAG:
+def hotfix_dag(service: str, environment: str, doc: str | None) -> AbstractContextManager[DAG]:
     """`hotfix_<service>`: started by a person, who says why."""
     branch = wiring.catalog().environment(service, environment).branch
     return _dag(
@@ -105,9 +107,22 @@ def hotfix_dag(service: str, environment: str, doc: str | None) -> DAG:
     )
 
 
-def _dag(verb: str, service: str, environment: str, *, dag_id: str = "", **options: Any) -> DAG:
-    """A failed step is retried only where that helps; whatever fails is paged."""
-    return DAG(
+@contextmanager
+def _dag(
+    verb: str,
+    service: str,
+    environment: str,
+    *,
+    dag_id: str = "",
+    params: Mapping[str, Param] | None = None,
+    **options: Any,
+) -> Iterator[DAG]:
+    """A failed step is retried only where that helps; whatever fails is paged.
+
+    The form comes last: a DAG that has one gives each of its tasks a copy, which is validated again and again
+    while the DAG is serialised. A run merges the DAG's form into what its tasks see in either case.
+    """
+    dag = DAG(
         dag_id=dag_id or f"{verb}_{service}_{environment}",
         start_date=BEGINNING,
         catchup=False,
@@ -123,6 +138,9 @@ def _dag(verb: str, service: str, environment: str, *, dag_id: str = "", **optio
         on_failure_callback=paging.page_failed_run,
         **options,
     )
+    with dag:
+        yield dag
+    dag.params = ParamsDict(dict(params or {}))
 
 
 def _text(title: str, description: str) -> Param:

@@ -21,6 +21,11 @@ from platform_ops.core.errors import GateClosed
 LINK_EXPIRES = timedelta(minutes=15)
 RESULT_FILE = "/airflow/xcom/return.json"
 
+# Made once: each object of the Kubernetes client copies the client's whole configuration, and for every pod
+# of every DAG that was a quarter of the time of parsing.
+_TMP = k8s.V1Volume(name="tmp", empty_dir=k8s.V1EmptyDirVolumeSource())
+_TMP_MOUNT = k8s.V1VolumeMount(name="tmp", mount_path="/tmp")
+
 
 class SourcePod(KubernetesPodOperator):
     """The stock pod operator with a pod that may do nothing but look."""
@@ -34,8 +39,8 @@ class SourcePod(KubernetesPodOperator):
             startup_check_interval_seconds=1,
             log_events_on_startup=False,
             automount_service_account_token=False,
-            volumes=[k8s.V1Volume(name="tmp", empty_dir=k8s.V1EmptyDirVolumeSource())],
-            volume_mounts=[k8s.V1VolumeMount(name="tmp", mount_path="/tmp")],
+            volumes=[_TMP],
+            volume_mounts=[_TMP_MOUNT],
             container_security_context={
                 "runAsNonRoot": True,
                 "runAsUser": 10001,
