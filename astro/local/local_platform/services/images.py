@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import sys
 from pathlib import Path
@@ -35,7 +36,12 @@ class Images(Part):
     needs: ClassVar[tuple[str, ...]] = ("registry",)
 
     def complete(self) -> None:
-        built = {name: self._build(name, source) for name, source in SOURCES.items()}
+        folder = cache(self.platform)
+        folder.mkdir(parents=True, exist_ok=True)
+        # Two platforms that come up beside each other would both build the same layers.
+        with (folder / "lock").open("w") as alone:
+            fcntl.flock(alone, fcntl.LOCK_EX)
+            built = {name: self._build(name, source) for name, source in SOURCES.items()}
         write_private(_table(self.platform), json.dumps(built, indent=1) + "\n")
 
     def _build(self, name: str, source: str) -> str:
