@@ -23,6 +23,8 @@ from platform_ops.adapters.ledger import Ledger
 from platform_ops.adapters.ledger.migrate import migrate
 
 TEMPLATE = "ledger_template"
+ON_A_PLATFORM = 1200
+"""Seconds for a test and what it waits for. It ends what hangs; nothing is measured by it."""
 
 
 def pytest_configure() -> None:
@@ -33,6 +35,14 @@ def pytest_configure() -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
     """`make test` has two workers: see `TwoQueues`."""
     return TwoQueues(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test that needs the platform waits for it, too: on a fresh machine its images are built then,
+    and in tests/dags a release is promoted through three environments."""
+    for item in items:
+        if item.get_closest_marker("platform") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(ON_A_PLATFORM))
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
