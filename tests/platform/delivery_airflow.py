@@ -12,7 +12,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,13 @@ import httpx
 from delivery_table import ENVIRONMENT, Options, Row, placed
 from own_platform import OwnPlatform, own_platform
 from promoting import DAG, approve, asked, at_step, knows, until_ended, verified_in_staging
-from releasing import SERVICE, Place, until
+from releasing import ONE_SWITCH, SERVICE, Place, until
 from task_processes import task_instances
 
 from local_platform.demo.people import DagRun, Desk
 from platform_ops.core.records import Entry
+from platform_ops.core.release import Release
+from platform_ops.core.state import Phase
 
 REACH = 60.0
 TESTING = ("check_source", "gates.")
@@ -56,9 +58,9 @@ async def _promoted(platform: OwnPlatform, folder: Path) -> list[Row]:
         airflow = Desk(platform.url("airflow"), platform.passwords, client)
         await until("Airflow knows the DAG", lambda: knows(airflow), limit=300)
         await place.serving()
-        await verified_in_staging(platform, place)
+        await _in_staging(platform, folder, await verified_in_staging(platform, place))
         run = await airflow.trigger("developer", DAG)
-        await until("people are asked", lambda: asked(airflow, run), limit=ASKED_WITHIN)
+        await until("people are asked", lambda: _asked(airflow, run), limit=ASKED_WITHIN)
         await approve(airflow, run)
         await until("a step is watched", lambda: at_step(place, run, 0), limit=ENDED_WITHIN)
         pool = await airflow._ask("admin", "GET", "/pools/default_pool")
@@ -74,6 +76,20 @@ async def _promoted(platform: OwnPlatform, folder: Path) -> list[Row]:
                 pool["running_slots"] == 0,
             ),
         ]
+
+
+async def _in_staging(platform: OwnPlatform, folder: Path, release: Release) -> None:
+    """It serves there, too: production is closed to what staging does not show to be well."""
+    async with placed(platform, folder, "staging") as staging:
+        rollout_id = await staging.open(release, steps=ONE_SWITCH, bake=timedelta(0))
+        view = await staging.drive(rollout_id)
+    assert view.phase is Phase.PROMOTED, view
+
+
+async def _asked(airflow: Desk, run: DagRun) -> bool:
+    now = await airflow.run(run.dag_id, run.run_id)
+    assert not now.finished, f"the run ended {now.state} before anybody was asked"
+    return await asked(airflow, run)
 
 
 async def _overhead(airflow: Desk, place: Place, run: DagRun, timer: float) -> list[Row]:

@@ -70,9 +70,11 @@ async def _fault(place: Place, share: float) -> list[Row]:
     rollout = await place.desk.ledger.rollouts.get(rollout_id)
     early = sum(record.at < began for record in bad)
     last = max(map(_ended, bad), default=began) - began
-    decided = (_moment(await place.journal(rollout_id), "BeginRollback") or began) - began
+    journal = await place.journal(rollout_id)
+    decided, moved = ((_moment(journal, what) or began) - began for what in ("BeginRollback", "Shift"))
     limit = REACH[share]
-    figure = f"{last:.1f} s, decided after {decided:.1f} s" if caught else f"not within {PATIENCE:g} s"
+    steps = f"{last:.1f} s, decided after {decided:.1f} s, traffic moved after {moved:.1f} s"
+    figure = steps if caught else f"not within {PATIENCE:g} s"
     words = f"{len(bad) - early} bad answers, {early} before the fault; {rollout.phase}: {rollout.reason}"
     return [
         Row(
