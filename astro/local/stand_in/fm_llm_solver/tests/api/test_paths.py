@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+
 from fm_llm_solver.app import MAX_BODY, Lifecycle, create_app
 
 STABLE = [[-1, 2], [0, -3]]

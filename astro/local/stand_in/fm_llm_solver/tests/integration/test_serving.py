@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from fm_llm_solver import __main__ as command
 from fm_llm_solver.app import DrainingServer, Lifecycle, create_app
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from fm_llm_solver.certificate import NoCertificate, check, derivative, positive_definite, solve
 
 STABLE = ((-1.0, 2.0), (0.0, -3.0))
