@@ -12,7 +12,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,13 @@ import httpx
 from delivery_table import ENVIRONMENT, Options, Row, placed
 from own_platform import OwnPlatform, own_platform
 from promoting import DAG, approve, asked, at_step, knows, until_ended, verified_in_staging
-from releasing import SERVICE, Place, until
+from releasing import ONE_SWITCH, SERVICE, Place, until
 from task_processes import task_instances
 
 from local_platform.demo.people import DagRun, Desk
 from platform_ops.core.records import Entry
+from platform_ops.core.release import Release
+from platform_ops.core.state import Phase
 
 REACH = 60.0
 TESTING = ("check_source", "gates.")
@@ -56,9 +58,9 @@ async def _promoted(platform: OwnPlatform, folder: Path) -> list[Row]:
         airflow = Desk(platform.url("airflow"), platform.passwords, client)
         await until("Airflow knows the DAG", lambda: knows(airflow), limit=300)
         await place.serving()
-        await verified_in_staging(platform, place)
+        await _in_staging(platform, folder, await verified_in_staging(platform, place))
         run = await airflow.trigger("developer", DAG)
-        await until("people are asked", lambda: asked(airflow, run), limit=ASKED_WITHIN)
+        await until("people are asked", lambda: _asked(airflow, run), limit=ASKED_WITHIN)
         await approve(airflow, run)
         await until("a step is watched", lambda: at_step(place, run, 0), limit=ENDED_WITHIN)
         pool = await airflow._ask("admin", "GET", "/pools/default_pool")
@@ -76,6 +78,20 @@ async def _promoted(platform: OwnPlatform, folder: Path) -> list[Row]:
         ]
 
 
+async def _in_staging(platform: OwnPlatform, folder: Path, release: Release) -> None:
+    """It serves there, too: production is closed to what staging does not show to be well."""
+    async with placed(platform, folder, "staging") as staging:
+        rollout_id = await staging.open(release, steps=ONE_SWITCH, bake=timedelta(0))
+        view = await staging.drive(rollout_id)
+    assert view.phase is Phase.PROMOTED, view
+
+
+async def _asked(airflow: Desk, run: DagRun) -> bool:
+    now = await airflow.run(run.dag_id, run.run_id)
+    assert not now.finished, f"the run ended {now.state} before anybody was asked"
+    return await asked(airflow, run)
+
+
 async def _overhead(airflow: Desk, place: Place, run: DagRun, timer: float) -> list[Row]:
     path = f"/dags/{quote(run.dag_id)}/dagRuns/{quote(run.run_id)}"
     of_run = await airflow._ask("admin", "GET", path)
@@ -87,16 +103,14 @@ async def _overhead(airflow: Desk, place: Place, run: DagRun, timer: float) -> l
         *_votes(questions),
         *_tests(instances),
         *_watched(await place.journal(view.rollout_id)),
-        *(
-            Span(one.begin, min(one.end, one.begin + timer))
-            for one in _tasks(instances)
-            if one.name == "approve.wait_timer"
-        ),
+        *_timer(instances, timer),
     ]
-    shares = share_out(whole, _tasks(instances), waited)
-    overhead = sum(shares.values())
-    parts = [Row(f"of that: {name}", f"{seconds:.1f} s") for name, seconds in shares.most_common(SHOWN)]
-    rest = overhead - sum(seconds for _, seconds in shares.most_common(SHOWN))
+    return _rows(whole, share_out(whole, _tasks(instances), waited))
+
+
+def _rows(whole: Span, shares: Counter[str]) -> list[Row]:
+    overhead, largest = sum(shares.values()), shares.most_common(SHOWN)
+    rest = overhead - sum(seconds for _, seconds in largest)
     return [
         Row(
             "overhead of a promotion through Airflow",
@@ -104,7 +118,7 @@ async def _overhead(airflow: Desk, place: Place, run: DagRun, timer: float) -> l
             f"at most {REACH:g} s",
             overhead <= REACH,
         ),
-        *parts,
+        *(Row(f"of that: {name}", f"{seconds:.1f} s") for name, seconds in largest),
         Row("of that: all other tasks", f"{rest:.1f} s"),
     ]
 
@@ -140,6 +154,12 @@ def _tests(instances: Mapping[str, Mapping[str, Any]]) -> list[Span]:
         for name, one in instances.items()
         if name.startswith(TESTING) and one["start_date"] and one["end_date"]
     ]
+
+
+def _timer(instances: Mapping[str, Mapping[str, Any]], seconds: float) -> list[Span]:
+    """What the catalog asks for; what Airflow takes longer to wake up is overhead."""
+    timers = [one for one in _tasks(instances) if one.name == "approve.wait_timer"]
+    return [Span(one.begin, min(one.end, one.begin + seconds)) for one in timers]
 
 
 def _votes(questions: Iterable[Mapping[str, Any]]) -> list[Span]:

@@ -68,20 +68,25 @@ async def _fault(place: Place, share: float) -> list[Row]:
         await asyncio.gather(driving, return_exceptions=True)
     bad = [record for record in sent.records() if record.failed]
     rollout = await place.desk.ledger.rollouts.get(rollout_id)
-    early = sum(record.at < began for record in bad)
     last = max(map(_ended, bad), default=began) - began
-    decided = (_moment(await place.journal(rollout_id), "BeginRollback") or began) - began
-    limit = REACH[share]
-    figure = f"{last:.1f} s, decided after {decided:.1f} s" if caught else f"not within {PATIENCE:g} s"
+    figure = f"{last:.1f} s" if caught else f"not within {PATIENCE:g} s"
+    early = sum(record.at < began for record in bad)
     words = f"{len(bad) - early} bad answers, {early} before the fault; {rollout.phase}: {rollout.reason}"
     return [
         Row(
             f"{share:.0%} errors at 25 %: fault to last bad answer, {RATE}/s",
-            f"{figure}; {words}",
-            f"at most {limit:g} s",
-            caught and rollout.phase is Phase.ROLLED_BACK and last <= limit,
+            f"{figure}{_way_back(await place.journal(rollout_id), began)}; {words}",
+            f"at most {REACH[share]:g} s",
+            caught and rollout.phase is Phase.ROLLED_BACK and last <= REACH[share],
         )
     ]
+
+
+def _way_back(journal: tuple[Entry, ...], began: float) -> str:
+    decided, moved = _moment(journal, "BeginRollback"), _moment(journal, "Shift")
+    if decided is None or moved is None:
+        return ""
+    return f", decided after {decided - began:.1f} s, traffic moved after {moved - began:.1f} s"
 
 
 async def _break(place: Place, colour: Colour, share: float) -> float:

@@ -73,7 +73,8 @@ def _rows(found: dict[str, Any]) -> list[Row]:
         Row(
             f"{many}: p95 of the delay of {len(found['delays'])} decisions",
             f"{late:.2f} s; {per_second:.0f} decisions and {queries:.1f} queries a second,"
-            f" {found['cpu'] / found['seconds']:.0%} of a core",
+            f" {found['cpu'] / found['seconds']:.0%} of a core,"
+            f" {1000 * found['cpu'] / len(found['delays']):.0f} ms of CPU a decision",
             f"at most {DELAY:g} s",
             late <= DELAY,
         ),

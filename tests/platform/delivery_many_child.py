@@ -55,30 +55,33 @@ async def drive(ids: list[str], seconds: float) -> dict[str, object]:
         before = _rss()
         tasks += [_driving(desk, clock, one) for one in ids[1:]]
         await asyncio.sleep(WARM_UP)
-        clock.delays.clear()
-        clock.driven.clear()
-        asked, cpu, began = await _queries(desk), process_time(), monotonic()
-        peak = before
-        while monotonic() < began + seconds:
-            await asyncio.sleep(0.5)
-            peak = max(peak, _rss())
-        found: dict[str, object] = {
-            "seconds": monotonic() - began,
-            "cpu": process_time() - cpu,
-            "delays": list(clock.delays),
-            "driven": len(clock.driven),
-            "rss_before": before,
-            "rss_after": peak,
-            "threads": threading.active_count(),
-            "children": _children(),
-            "queries": await _queries(desk) - asked,
-        }
+        found = {"rss_before": before, **await _looked_at(desk, clock, seconds)}
         ended = [task for task in tasks if task.done()]
         assert not ended, f"{len(ended)} rollouts ended: {ended[0].result().reason}"
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     return found
+
+
+async def _looked_at(desk: Desk, clock: WatchedClock, seconds: float) -> dict[str, object]:
+    clock.delays.clear()
+    clock.driven.clear()
+    asked, cpu, began = await _queries(desk), process_time(), monotonic()
+    peak = _rss()
+    while monotonic() < began + seconds:
+        await asyncio.sleep(0.5)
+        peak = max(peak, _rss())
+    return {
+        "seconds": monotonic() - began,
+        "cpu": process_time() - cpu,
+        "delays": list(clock.delays),
+        "driven": len(clock.driven),
+        "rss_after": peak,
+        "threads": threading.active_count(),
+        "children": _children(),
+        "queries": await _queries(desk) - asked,
+    }
 
 
 def _driving(desk: Desk, clock: WatchedClock, rollout_id: str) -> asyncio.Task[RolloutView]:

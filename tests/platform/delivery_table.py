@@ -55,10 +55,12 @@ def p95(values: Iterable[float]) -> float:
 
 
 @asynccontextmanager
-async def placed(platform: OwnPlatform, folder: Path, **changed: str) -> AsyncIterator[Place]:
-    """The stand-in in production, at a desk with changed settings."""
+async def placed(
+    platform: OwnPlatform, folder: Path, environment: str = ENVIRONMENT, **changed: str
+) -> AsyncIterator[Place]:
+    """The stand-in in production or another environment, at a desk with changed settings."""
     chosen = replace(Settings.of(platform.settings), gate_policy=str(POLICY), **changed)
     async with wiring.connect(chosen) as desk:
-        target = desk.catalog.target(SERVICE, ENVIRONMENT)
+        target = desk.catalog.target(SERVICE, environment)
         kubectl = ("kubectl", f"--kubeconfig={platform.kubeconfig()}", f"--namespace={target.namespace}")
         yield Place(desk, target, platform.url("gateway"), lambda *words: [*kubectl, *words], folder)
