@@ -23,7 +23,7 @@ from platform_ops.core.records import Entry
 from platform_ops.core.release import Colour, Weights
 from platform_ops.core.state import Phase
 
-pytestmark = [pytest.mark.platform, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.platform
 
 AT_ONCE = {"steps": ONE_SWITCH, "bake": timedelta(0)}
 

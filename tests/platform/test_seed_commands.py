@@ -23,7 +23,7 @@ from platform_ops import wiring
 from platform_ops.core.release import Colour
 from platform_ops.settings import Settings
 
-pytestmark = [pytest.mark.platform, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.platform
 
 PAGE = CHECKOUT / "docs" / "reference" / "seed-commands.md"
 SEEDS = Path(os.environ.get("SHARED", CHECKOUT.parent / "shared")) / "seeds"
