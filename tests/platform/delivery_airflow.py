@@ -12,23 +12,21 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
-from delivery_table import ENVIRONMENT, Options, Row, placed
+from delivery_table import ENVIRONMENT, Options, Row
 from own_platform import OwnPlatform, own_platform
-from promoting import DAG, approve, asked, at_step, knows, until_ended, verified_in_staging
-from releasing import ONE_SWITCH, SERVICE, Place, until
+from promoting import DAG, approve, asked, at_step, knows, placed, until_ended, verified_in_staging
+from releasing import SERVICE, Place, until
 from task_processes import task_instances
 
 from local_platform.demo.people import DagRun, Desk
 from platform_ops.core.records import Entry
-from platform_ops.core.release import Release
-from platform_ops.core.state import Phase
 
 REACH = 60.0
 TESTING = ("check_source", "gates.")
@@ -58,7 +56,7 @@ async def _promoted(platform: OwnPlatform, folder: Path) -> list[Row]:
         airflow = Desk(platform.url("airflow"), platform.passwords, client)
         await until("Airflow knows the DAG", lambda: knows(airflow), limit=300)
         await place.serving()
-        await _in_staging(platform, folder, await verified_in_staging(platform, place))
+        await verified_in_staging(platform, place)
         run = await airflow.trigger("developer", DAG)
         await until("people are asked", lambda: _asked(airflow, run), limit=ASKED_WITHIN)
         await approve(airflow, run)
@@ -76,14 +74,6 @@ async def _promoted(platform: OwnPlatform, folder: Path) -> list[Row]:
                 pool["running_slots"] == 0,
             ),
         ]
-
-
-async def _in_staging(platform: OwnPlatform, folder: Path, release: Release) -> None:
-    """It serves there, too: production is closed to what staging does not show to be well."""
-    async with placed(platform, folder, "staging") as staging:
-        rollout_id = await staging.open(release, steps=ONE_SWITCH, bake=timedelta(0))
-        view = await staging.drive(rollout_id)
-    assert view.phase is Phase.PROMOTED, view
 
 
 async def _asked(airflow: Desk, run: DagRun) -> bool:

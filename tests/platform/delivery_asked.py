@@ -8,8 +8,9 @@ import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from delivery_table import Options, Row, placed
+from delivery_table import Options, Row
 from own_platform import OwnPlatform, own_platform
+from promoting import placed
 from releasing import SERVICE, Place
 
 from platform_ops.core.errors import Held

@@ -17,8 +17,9 @@ from time import time
 
 import httpx
 from delivery_load import sending
-from delivery_table import ENVIRONMENT, RELEASING, Options, Row, placed
+from delivery_table import ENVIRONMENT, RELEASING, Options, Row
 from own_platform import own_platform
+from promoting import placed
 from releasing import SERVICE, Defect, Place, until
 
 from local_platform.demo.load import Record

@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
-
-from own_platform import OwnPlatform
-from releasing import POLICY, SERVICE, Place
-
-from platform_ops import wiring
-from platform_ops.settings import Settings
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 ENVIRONMENT = "production"
 RELEASING = ("ledger", "inbox", "registry", "node", "gateway", "pod-targets", "prometheus")
@@ -52,15 +44,3 @@ def p95(values: Iterable[float]) -> float:
     """Nearest rank."""
     ordered = sorted(values)
     return ordered[-(-len(ordered) * 95 // 100) - 1]
-
-
-@asynccontextmanager
-async def placed(
-    platform: OwnPlatform, folder: Path, environment: str = ENVIRONMENT, **changed: str
-) -> AsyncIterator[Place]:
-    """The stand-in in production or another environment, at a desk with changed settings."""
-    chosen = replace(Settings.of(platform.settings), gate_policy=str(POLICY), **changed)
-    async with wiring.connect(chosen) as desk:
-        target = desk.catalog.target(SERVICE, environment)
-        kubectl = ("kubectl", f"--kubeconfig={platform.kubeconfig()}", f"--namespace={target.namespace}")
-        yield Place(desk, target, platform.url("gateway"), lambda *words: [*kubectl, *words], folder)

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import yaml
 from delivery_load import Sent, sending
-from delivery_table import RELEASING, Options, Row, placed
+from delivery_table import RELEASING, Options, Row
 from own_platform import own_platform
+from promoting import placed
 from releasing import Place
 
 from local_platform.layout import CHECKOUT

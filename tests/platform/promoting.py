@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 from own_platform import OwnPlatform
-from releasing import SERVICE, Place, page_ids, until
+from releasing import ONE_SWITCH, POLICY, SERVICE, Place, page_ids, until
 
 from local_platform.demo.people import DagRun, Desk
 from local_platform.services.git import Git
+from platform_ops import wiring
 from platform_ops.core.release import Colour, Release, Weights
 from platform_ops.core.state import Phase
+from platform_ops.settings import Settings
 
 DAG = f"promote_{SERVICE}_production"
 VOTES = {
@@ -21,29 +27,40 @@ VOTES = {
     "approve.vote_devops_1": "devops",
 }
 
+GATES_PASSED = 400.0
+"""Seconds until the gates have run in their pods at the latest, one after another on two cores."""
+
 READING = 3.0
 """Seconds. An answer within two seconds of the question may fail the task (apache/airflow #71579)."""
 
 
 # -------------------------------------------------------------------- the release
 async def verified_in_staging(platform: OwnPlatform, place: Place) -> Release:
-    """A release of a commit that the service's repository has, promoted in staging."""
+    """A release of a commit that the service's repository has. It serves in staging, and well: production is
+    closed to every other one."""
     commit = await asyncio.to_thread(_committed, platform, place.folder / "clone")
     release = await place.built(commit=commit)
     for environment in ("development", "staging"):
-        promotion = await place.desk.ledger.promotions.open(
-            dag_id=f"promote_{SERVICE}_{environment}",
-            run_id=f"test-{commit[:8]}",
-            service=SERVICE,
-            environment=environment,
-            commit=release.commit,
-            version=release.version,
-            digest=release.digest,
-            requested_by="developer",
-            url="http://airflow.example.com/run",
-        )
-        await place.desk.ledger.promotions.finish(promotion.id, "promoted")
+        async with placed(platform, place.folder, environment) as before:
+            promotion = await before.promotion(release)
+            if environment == "staging":
+                opened = before.request(promotion, steps=ONE_SWITCH, bake=timedelta(0))
+                view = await before.drive(await before.desk.controller.open(opened))
+                assert view.phase is Phase.PROMOTED, view
+            await before.desk.ledger.promotions.finish(promotion.id, "promoted")
     return release
+
+
+@asynccontextmanager
+async def placed(
+    platform: OwnPlatform, folder: Path, environment: str = "production", **changed: str
+) -> AsyncIterator[Place]:
+    """The stand-in in an environment, at a desk with changed settings that asks for few gates."""
+    chosen = replace(Settings.of(platform.settings), gate_policy=str(POLICY), **changed)
+    async with wiring.connect(chosen) as desk:
+        target = desk.catalog.target(SERVICE, environment)
+        kubectl = ("kubectl", f"--kubeconfig={platform.kubeconfig()}", f"--namespace={target.namespace}")
+        yield Place(desk, target, platform.url("gateway"), lambda *words: [*kubectl, *words], folder)
 
 
 def _committed(platform: OwnPlatform, clone: Path) -> str:
@@ -67,7 +84,7 @@ async def approve(airflow: Desk, run: DagRun) -> None:
         states = await airflow.task_states(run)
         return all(states.get(task) == "success" for task in VOTES)
 
-    await until("all votes are given", counted, limit=180)
+    await until("all votes are given", counted, limit=GATES_PASSED)
 
 
 async def abandon(airflow: Desk, run: DagRun) -> None:
