@@ -172,7 +172,7 @@ def test_main_holds_what_was_built_and_the_follow_up_asks_for_the_rest(
         async with wiring.connect() as desk:
             return (await desk.ledger.outbox.get(key)).page.title
 
-    assert "is live and not yet in development" in asyncio.run(queued())
+    assert "is live and not yet in staging and development" in asyncio.run(queued())
 
 
 def test_production_takes_no_release_without_the_hotfix(
