@@ -169,7 +169,12 @@ def test_a_second_command_is_told_who_is_at_work(lab: Lab) -> None:
     with lab.start("up", *SMALL) as first:
         assert first.stdout is not None
         next(line for line in first.stdout if "starting" in line)
-        said = lab.run("up", *SMALL, code=1)
+        # It would be done before the second one has started, on a quick machine.
+        first.send_signal(signal.SIGSTOP)
+        try:
+            said = lab.run("up", *SMALL, code=1)
+        finally:
+            first.send_signal(signal.SIGCONT)
         first.stdout.read()
 
     assert f"make up (pid {first.pid}) is at work on this platform" in said
